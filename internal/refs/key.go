@@ -1,5 +1,7 @@
 package refs
 
+import "strings"
+
 // Kind is a kind of object that configuration comes from.
 type Kind string
 
@@ -36,3 +38,19 @@ func (k Key) String() string { return k.Kind.Short() + "/" + k.Namespace + "/" +
 
 // Local is the key inside its own namespace: secret/db.
 func (k Key) Local() string { return k.Kind.Short() + "/" + k.Name }
+
+// ParseLocal reads what [Key.Local] wrote.
+func ParseLocal(namespace, text string) (Key, bool) {
+	short, name, found := strings.Cut(text, "/")
+	if !found || name == "" {
+		return Key{}, false
+	}
+
+	for _, k := range []Kind{ConfigMap, Secret, SecretProviderClass} {
+		if k.Short() == short {
+			return Key{Kind: k, Namespace: namespace, Name: name}, true
+		}
+	}
+
+	return Key{}, false
+}
