@@ -1,0 +1,486 @@
+package install_test
+
+import (
+	"context"
+	"errors"
+	"io/fs"
+	"maps"
+	"slices"
+	"strings"
+	"testing"
+	"testing/fstest"
+	"time"
+
+	"github.com/google/go-cmp/cmp"
+	appsv1 "k8s.io/api/apps/v1"
+	authorizationv1 "k8s.io/api/authorization/v1"
+	coordinationv1 "k8s.io/api/coordination/v1"
+	corev1 "k8s.io/api/core/v1"
+	apierrors "k8s.io/apimachinery/pkg/api/errors"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
+	"k8s.io/apimachinery/pkg/runtime/schema"
+	"k8s.io/apimachinery/pkg/types"
+	"k8s.io/client-go/kubernetes"
+	"sigs.k8s.io/controller-runtime/pkg/client"
+
+	"github.com/lockstep-dev/lockstep/config"
+	"github.com/lockstep-dev/lockstep/internal/install"
+	"github.com/lockstep-dev/lockstep/internal/testing/plane"
+)
+
+// The tests of this file install the same cluster-wide objects, so they run one after the other.
+
+const limit = time.Minute
+
+// story is one installation on the plane, and what was reported about it.
+type story struct {
+	t         *testing.T
+	client    client.Client
+	installer *install.Installer
+	reported  []string
+}
+
+func newStory(t *testing.T) *story {
+	t.Helper()
+
+	s := &story{t: t, client: plane.Client(t)}
+
+	var err error
+
+	s.installer, err = install.New(plane.Config(t), func(r install.Result) {
+		line := install.Name(r.Object) + " " + string(r.Outcome)
+		if r.Note != "" {
+			line += ": " + r.Note
+		}
+
+		s.reported = append(s.reported, line)
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+
+	return s
+}
+
+func (s *story) render(files fs.FS, o install.Options) []*unstructured.Unstructured {
+	s.t.Helper()
+
+	objects, err := install.Render(files, o)
+	if err != nil {
+		s.t.Fatal(err)
+	}
+
+	// Whatever a test leaves behind would be in the way of the next one.
+	s.t.Cleanup(func() {
+		ctx, cancel := context.WithTimeout(context.WithoutCancel(s.t.Context()), limit)
+		defer cancel()
+
+		if err := s.installer.Uninstall(ctx, objects); err != nil {
+			s.t.Errorf("clean up: %v", err)
+		}
+	})
+
+	return objects
+}
+
+func (s *story) install(objects []*unstructured.Unstructured, o install.ApplyOptions) []string {
+	s.t.Helper()
+
+	ctx, cancel := context.WithTimeout(s.t.Context(), limit)
+	defer cancel()
+
+	s.reported = nil
+	if err := s.installer.Install(ctx, objects, o); err != nil {
+		s.t.Fatalf("install: %v", err)
+	}
+
+	return s.reported
+}
+
+func (s *story) uninstall(objects []*unstructured.Unstructured) []string {
+	s.t.Helper()
+
+	ctx, cancel := context.WithTimeout(s.t.Context(), limit)
+	defer cancel()
+
+	s.reported = nil
+	if err := s.installer.Uninstall(ctx, objects); err != nil {
+		s.t.Fatalf("uninstall: %v", err)
+	}
+
+	return s.reported
+}
+
+func (s *story) create(obj client.Object) {
+	s.t.Helper()
+
+	if err := s.client.Create(s.t.Context(), obj); err != nil {
+		s.t.Fatal(err)
+	}
+}
+
+func (s *story) missing(obj *unstructured.Unstructured) bool {
+	s.t.Helper()
+
+	now := &unstructured.Unstructured{}
+	now.SetGroupVersionKind(obj.GroupVersionKind())
+
+	err := s.client.Get(s.t.Context(), client.ObjectKeyFromObject(obj), now)
+	if err != nil && !apierrors.IsNotFound(err) {
+		s.t.Fatal(err)
+	}
+
+	return err != nil
+}
+
+func all(objects []*unstructured.Unstructured, outcome install.Outcome) []string {
+	lines := make([]string, 0, len(objects))
+	for _, obj := range objects {
+		lines = append(lines, install.Name(obj)+" "+string(outcome))
+	}
+
+	return lines
+}
+
+func reversed(objects []*unstructured.Unstructured) []*unstructured.Unstructured {
+	r := slices.Clone(objects)
+	slices.Reverse(r)
+
+	return r
+}
+
+func withManager(namespace string) install.Options {
+	return install.Options{Dialects: []string{"reload"}, Namespace: namespace, Image: "registry.example/lockstep:v1"}
+}
+
+func TestInstallingTwiceChangesNothingAndUninstallingLeavesNothing(t *testing.T) {
+	s := newStory(t)
+	objects := s.render(config.Files, withManager("lockstep-twice"))
+
+	for _, act := range []struct {
+		what string
+		do   func() []string
+		want []string
+	}{
+		{"a dry run tells what it would create", func() []string {
+			return s.install(objects, install.ApplyOptions{DryRun: true})
+		}, all(objects, install.Created)},
+		{"the first time everything is created", func() []string {
+			return s.install(objects, install.ApplyOptions{})
+		}, all(objects, install.Created)},
+		{"a dry run afterwards finds nothing to do", func() []string {
+			return s.install(objects, install.ApplyOptions{DryRun: true})
+		}, all(objects, install.Unchanged)},
+		{"the second time nothing is changed", func() []string {
+			return s.install(objects, install.ApplyOptions{})
+		}, all(objects, install.Unchanged)},
+		{"it is taken away from the end", func() []string {
+			return s.uninstall(objects)
+		}, all(reversed(objects), install.Deleted)},
+		{"a second time there is nothing left", func() []string {
+			return s.uninstall(objects)
+		}, all(reversed(objects), install.Absent)},
+	} {
+		if diff := cmp.Diff(act.want, act.do()); diff != "" {
+			t.Fatalf("%s (-want +got):\n%s", act.what, diff)
+		}
+	}
+
+	for _, obj := range objects {
+		if !s.missing(obj) {
+			t.Errorf("%s is still there", install.Name(obj))
+		}
+	}
+}
+
+func TestInstallingAnotherImageConfiguresTheManagerAlone(t *testing.T) {
+	s := newStory(t)
+	o := withManager(plane.Namespace(t))
+	s.install(s.render(config.Files, o), install.ApplyOptions{})
+
+	o.Image = "registry.example/lockstep:v2"
+	objects := s.render(config.Files, o)
+	want := append(all(objects[:len(objects)-1], install.Unchanged), "deployment.apps/lockstep configured")
+	want[0] += ": it was there before"
+
+	if diff := cmp.Diff(want, s.install(objects, install.ApplyOptions{DryRun: true})); diff != "" {
+		t.Errorf("dry run (-want +got):\n%s", diff)
+	}
+
+	if diff := cmp.Diff(want, s.install(objects, install.ApplyOptions{})); diff != "" {
+		t.Errorf("install (-want +got):\n%s", diff)
+	}
+}
+
+func TestInstallingDoesNotTakeOverWhatSomebodyElseOwns(t *testing.T) {
+	s := newStory(t)
+	name := plane.Namespace(t)
+	objects := s.render(config.Files, install.Options{Dialects: []string{"reload"}, Namespace: name})
+	s.install(objects, install.ApplyOptions{})
+
+	theirs := &corev1.ServiceAccount{}
+	key := client.ObjectKey{Namespace: name, Name: "lockstep"}
+
+	if err := s.client.Get(t.Context(), key, theirs); err != nil {
+		t.Fatal(err)
+	}
+
+	theirs.Labels["app.kubernetes.io/name"] = "theirs"
+	if err := s.client.Update(t.Context(), theirs, client.FieldOwner("somebody-else")); err != nil {
+		t.Fatal(err)
+	}
+
+	err := s.installer.Install(t.Context(), objects, install.ApplyOptions{})
+	if !apierrors.IsConflict(err) || !strings.Contains(err.Error(), "serviceaccount/lockstep") {
+		t.Errorf("got error %v, want a conflict that names the object", err)
+	}
+
+	got := s.install(objects, install.ApplyOptions{Force: true})
+	if !slices.Contains(got, "serviceaccount/lockstep configured") {
+		t.Errorf("forced, the service account is not configured: %v", got)
+	}
+}
+
+func TestANamespaceThatWasThereBeforeIsUsedAndKept(t *testing.T) {
+	s := newStory(t)
+	name := plane.Namespace(t)
+	objects := s.render(config.Files, install.Options{Dialects: []string{"reload"}, Namespace: name})
+
+	if got := s.install(objects, install.ApplyOptions{})[0]; got != "namespace/"+name+" unchanged: it was there before" {
+		t.Errorf("installing says %q", got)
+	}
+
+	reported := s.uninstall(objects)
+	if got := reported[len(reported)-1]; got != "namespace/"+name+" kept: it was not made by lockstep install" {
+		t.Errorf("uninstalling says %q", got)
+	}
+}
+
+func TestANamespaceThatHoldsForeignObjectsIsKeptAndTheManagersStateIsNot(t *testing.T) {
+	s := newStory(t)
+	name := "lockstep-foreign"
+	objects := s.render(config.Files, install.Options{Dialects: []string{"reload"}, Namespace: name})
+	s.install(objects, install.ApplyOptions{})
+
+	record := &corev1.ConfigMap{ObjectMeta: metav1.ObjectMeta{
+		Namespace: name, Name: "lockstep-reload-baseline-0", Labels: map[string]string{"app.kubernetes.io/managed-by": "lockstep"},
+	}}
+	lease := &coordinationv1.Lease{ObjectMeta: metav1.ObjectMeta{Namespace: name, Name: "lockstep"}}
+	foreign := &corev1.Secret{ObjectMeta: metav1.ObjectMeta{Namespace: name, Name: "db"}}
+
+	for _, obj := range []client.Object{record, lease, foreign} {
+		s.create(obj)
+	}
+
+	reported := s.uninstall(objects)
+	if got, want := reported[len(reported)-1], "namespace/"+name+" kept: it holds secret/db"; got != want {
+		t.Errorf("uninstalling says %q, want %q", got, want)
+	}
+
+	for _, obj := range []client.Object{record, lease} {
+		if err := s.client.Get(t.Context(), client.ObjectKeyFromObject(obj), obj); !apierrors.IsNotFound(err) {
+			t.Errorf("%s is still there: %v", obj.GetName(), err)
+		}
+	}
+
+	if err := s.client.Get(t.Context(), client.ObjectKeyFromObject(foreign), foreign); err != nil {
+		t.Errorf("the foreign secret: %v", err)
+	}
+
+	if err := s.client.Delete(t.Context(), foreign); err != nil {
+		t.Fatal(err)
+	}
+
+	reported = s.uninstall(objects)
+	if got, want := reported[len(reported)-1], "namespace/"+name+" deleted"; got != want {
+		t.Errorf("once it is empty, uninstalling says %q, want %q", got, want)
+	}
+}
+
+func TestAnObjectThatSomebodyElseMadeIsKept(t *testing.T) {
+	s := newStory(t)
+	name := plane.Namespace(t)
+	objects := s.render(config.Files, withManager(name))
+
+	theirs := &appsv1.Deployment{}
+	theirs.Namespace, theirs.Name = name, "lockstep"
+	theirs.Spec.Selector = &metav1.LabelSelector{MatchLabels: map[string]string{"a": "b"}}
+	theirs.Spec.Template.Labels = map[string]string{"a": "b"}
+	theirs.Spec.Template.Spec.Containers = []corev1.Container{{Name: "c", Image: "registry.example/theirs"}}
+	theirs.Spec.Replicas = new(int32(0))
+	s.create(theirs)
+
+	if got, want := s.uninstall(objects)[0], "deployment.apps/lockstep kept: it was not made by lockstep install"; got != want {
+		t.Errorf("uninstalling says %q, want %q", got, want)
+	}
+}
+
+// TestADefinitionIsServedBeforeWhatItDefines installs a dialect that brings a definition and an object of it.
+func TestADefinitionIsServedBeforeWhatItDefines(t *testing.T) {
+	s := newStory(t)
+	objects := s.render(dialectWithDefinition(), install.Options{Dialects: []string{"tides"}, Namespace: plane.Namespace(t)})
+
+	// The first is the namespace.
+	if diff := cmp.Diff(all(objects[1:], install.Created), s.install(objects, install.ApplyOptions{})[1:]); diff != "" {
+		t.Errorf("install (-want +got):\n%s", diff)
+	}
+
+	theirs := &unstructured.Unstructured{}
+	theirs.SetGroupVersionKind(schema.GroupVersionKind{Group: "tides.example", Version: "v1", Kind: "Tide"})
+	theirs.SetName("theirs")
+	theirs.SetNamespace("default")
+	s.create(theirs)
+
+	want := "customresourcedefinition.apiextensions.k8s.io/tides.tides.example kept: " +
+		"objects of it exist and would be deleted with it: delete them first"
+	if got := s.uninstall(objects); !slices.Contains(got, want) {
+		t.Errorf("with an object left, uninstalling says\n%s", strings.Join(got, "\n"))
+	}
+
+	if err := s.client.Delete(t.Context(), theirs); err != nil {
+		t.Fatal(err)
+	}
+
+	want = "customresourcedefinition.apiextensions.k8s.io/tides.tides.example deleted"
+	if got := s.uninstall(objects); !slices.Contains(got, want) {
+		t.Errorf("with no object left, uninstalling says\n%s", strings.Join(got, "\n"))
+	}
+}
+
+func TestWaitingEndsWithTheReasonOfItsContext(t *testing.T) {
+	s := newStory(t)
+	name := plane.Namespace(t)
+	objects := s.render(config.Files, install.Options{Dialects: []string{"reload"}, Namespace: name})
+	s.install(objects, install.ApplyOptions{})
+
+	stuck := &corev1.ServiceAccount{ObjectMeta: metav1.ObjectMeta{Namespace: name, Name: "lockstep"}}
+	finalizers := func(list string) {
+		t.Helper()
+
+		patch := client.RawPatch(types.MergePatchType, []byte(`{"metadata":{"finalizers":`+list+`}}`))
+		if err := s.client.Patch(context.WithoutCancel(t.Context()), stuck, patch); err != nil {
+			t.Error(err)
+		}
+	}
+
+	finalizers(`["example.com/never"]`)
+	t.Cleanup(func() { finalizers("null") })
+
+	ctx, cancel := context.WithCancelCause(t.Context())
+	defer cancel(nil)
+
+	watching, err := plane.Client(t).Watch(ctx, &corev1.ServiceAccountList{}, client.InNamespace(name))
+	if err != nil {
+		t.Fatal(err)
+	}
+
+	errEnough := errors.New("enough")
+
+	go func() {
+		defer watching.Stop()
+
+		for event := range watching.ResultChan() {
+			if account, ok := event.Object.(*corev1.ServiceAccount); ok && account.DeletionTimestamp != nil {
+				cancel(errEnough)
+			}
+		}
+	}()
+
+	err = s.installer.Uninstall(ctx, objects)
+	if !errors.Is(err, errEnough) || !strings.Contains(err.Error(), "serviceaccount/lockstep") {
+		t.Errorf("got error %v, want the reason of the context and the object that is waited for", err)
+	}
+}
+
+func dialectWithDefinition() fs.FS {
+	files := fstest.MapFS{"dialects/tides/a-tide.yaml": {Data: []byte(`
+apiVersion: tides.example/v1
+kind: Tide
+metadata: {name: ours, namespace: lockstep-system}
+`)}, "dialects/tides/definition.yaml": {Data: []byte(`
+apiVersion: apiextensions.k8s.io/v1
+kind: CustomResourceDefinition
+metadata: {name: tides.tides.example}
+spec:
+  group: tides.example
+  scope: Namespaced
+  names: {kind: Tide, listKind: TideList, plural: tides, singular: tide}
+  versions:
+    - {name: v1, served: true, storage: true, schema: {openAPIV3Schema: {type: object}}}
+`)}, "manager/namespace.yaml": {Data: []byte(`
+apiVersion: v1
+kind: Namespace
+metadata: {name: lockstep-system}
+`)}}
+
+	return files
+}
+
+// TestTheManagerMayDoWhatItNeedsAndNotMore asks the server about the installed service account.
+func TestTheManagerMayDoWhatItNeedsAndNotMore(t *testing.T) {
+	s := newStory(t)
+	own := plane.Namespace(t)
+	s.install(s.render(config.Files, install.Options{Dialects: []string{"reload"}, Namespace: own}), install.ApplyOptions{})
+
+	read := []string{"get", "list", "watch"}
+	everywhere := map[string][]string{
+		"configmaps":                 read,
+		"secrets":                    read,
+		"namespaces":                 read,
+		"events":                     {"create", "patch"},
+		"pods":                       nil,
+		"serviceaccounts":            nil,
+		"apps/deployments":           append([]string{"patch"}, read...),
+		"apps/statefulsets":          append([]string{"patch"}, read...),
+		"apps/daemonsets":            append([]string{"patch"}, read...),
+		"apps/replicasets":           nil,
+		"batch/cronjobs":             read,
+		"batch/jobs":                 append([]string{"create", "delete"}, read...),
+		"argoproj.io/rollouts":       append([]string{"patch", "update"}, read...),
+		"coordination.k8s.io/leases": nil,
+
+		"apps.openshift.io/deploymentconfigs":                        append([]string{"update"}, read...),
+		"secrets-store.csi.x-k8s.io/secretproviderclasses":           read,
+		"secrets-store.csi.x-k8s.io/secretproviderclasspodstatuses":  read,
+		"rbac.authorization.k8s.io/clusterroles":                     nil,
+		"rbac.authorization.k8s.io/rolebindings":                     nil,
+		"admissionregistration.k8s.io/validatingadmissionpolicies":   nil,
+		"admissionregistration.k8s.io/mutatingwebhookconfigurations": nil,
+	}
+	inOwn := maps.Clone(everywhere)
+	inOwn["configmaps"] = []string{"get", "list", "watch", "create", "update", "patch"}
+	inOwn["coordination.k8s.io/leases"] = []string{"create", "get", "update", "patch"}
+
+	clientset, err := kubernetes.NewForConfig(plane.Config(t))
+	if err != nil {
+		t.Fatal(err)
+	}
+
+	for namespace, rights := range map[string]map[string][]string{"default": everywhere, own: inOwn} {
+		for resource, want := range rights {
+			group, name, grouped := strings.Cut(resource, "/")
+			if !grouped {
+				group, name = "", resource
+			}
+
+			for _, verb := range []string{"get", "list", "watch", "create", "update", "patch", "delete", "deletecollection"} {
+				review := &authorizationv1.SubjectAccessReview{Spec: authorizationv1.SubjectAccessReviewSpec{
+					User: "system:serviceaccount:" + own + ":lockstep",
+					ResourceAttributes: &authorizationv1.ResourceAttributes{
+						Namespace: namespace, Group: group, Resource: name, Verb: verb,
+					},
+				}}
+
+				answer, err := clientset.AuthorizationV1().SubjectAccessReviews().Create(t.Context(), review, metav1.CreateOptions{})
+				if err != nil {
+					t.Fatal(err)
+				}
+
+				if got := answer.Status.Allowed; got != slices.Contains(want, verb) {
+					t.Errorf("%s %s in namespace %s: allowed is %v", verb, resource, namespace, got)
+				}
+			}
+		}
+	}
+}

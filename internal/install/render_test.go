@@ -1,0 +1,226 @@
+package install_test
+
+import (
+	"os"
+	"path/filepath"
+	"strings"
+	"testing"
+	"testing/fstest"
+
+	"github.com/google/go-cmp/cmp"
+	rbacv1 "k8s.io/api/rbac/v1"
+	"sigs.k8s.io/yaml"
+
+	"github.com/lockstep-dev/lockstep/config"
+	"github.com/lockstep-dev/lockstep/internal/install"
+)
+
+func TestRenderListsWhatAnInstallationConsistsOf(t *testing.T) {
+	t.Parallel()
+
+	rights := []string{
+		"namespace/NS",
+		"rolebinding.rbac.authorization.k8s.io/lockstep in NS",
+		"role.rbac.authorization.k8s.io/lockstep in NS",
+		"serviceaccount/lockstep in NS",
+		"clusterrolebinding.rbac.authorization.k8s.io/lockstep-reload",
+		"clusterrole.rbac.authorization.k8s.io/lockstep-reload",
+	}
+
+	cases := map[string]struct {
+		options install.Options
+		want    []string
+	}{
+		"without an image the manager is left out": {
+			options: install.Options{Dialects: []string{"reload"}},
+			want:    replace(rights, "NS", "lockstep-system"),
+		},
+		"with an image the manager comes last": {
+			options: install.Options{Dialects: []string{"reload"}, Image: "registry.example/lockstep:v1"},
+			want:    append(replace(rights, "NS", "lockstep-system"), "deployment.apps/lockstep in lockstep-system"),
+		},
+		"another namespace replaces the default everywhere": {
+			options: install.Options{Dialects: []string{"reload"}, Namespace: "ops"},
+			want:    replace(rights, "NS", "ops"),
+		},
+		"a dialect given twice counts once": {
+			options: install.Options{Dialects: []string{"reload", "reload"}},
+			want:    replace(rights, "NS", "lockstep-system"),
+		},
+	}
+
+	for name, c := range cases {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+
+			objects, err := install.Render(config.Files, c.options)
+			if err != nil {
+				t.Fatal(err)
+			}
+
+			var got []string
+
+			for _, obj := range objects {
+				line := install.Name(obj)
+				if ns := obj.GetNamespace(); ns != "" {
+					line += " in " + ns
+				}
+
+				got = append(got, line)
+
+				if label := obj.GetLabels()["app.kubernetes.io/managed-by"]; label != "lockstep-install" {
+					t.Errorf("%s: label managed-by is %q", line, label)
+				}
+			}
+
+			if diff := cmp.Diff(c.want, got); diff != "" {
+				t.Errorf("objects (-want +got):\n%s", diff)
+			}
+		})
+	}
+}
+
+func TestRenderRefusesWhatItCannotInstall(t *testing.T) {
+	t.Parallel()
+
+	cases := map[string]struct {
+		options install.Options
+		want    string
+	}{
+		"an unknown dialect, naming those that there are": {
+			options: install.Options{Dialects: []string{"reload", "grpah"}},
+			want:    `unknown dialect "grpah": accepted are reload`,
+		},
+		"no dialect at all": {
+			want: "no dialect is given: accepted are reload",
+		},
+		"a namespace that cannot exist": {
+			options: install.Options{Dialects: []string{"reload"}, Namespace: "Ops!"},
+			want:    `namespace "Ops!" cannot be used`,
+		},
+	}
+
+	for name, c := range cases {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+
+			objects, err := install.Render(config.Files, c.options)
+			if err == nil || !strings.Contains(err.Error(), c.want) {
+				t.Errorf("got %d objects and error %v, want an error with %q", len(objects), err, c.want)
+			}
+		})
+	}
+}
+
+func TestRenderNamesTheFileThatItCannotRead(t *testing.T) {
+	t.Parallel()
+
+	files := fstest.MapFS{
+		"manager/broken.yaml":    {Data: []byte("kind: [")},
+		"dialects/one/role.yaml": {Data: []byte("# nothing yet\n")},
+	}
+
+	_, err := install.Render(files, install.Options{Dialects: []string{"one"}})
+	if err == nil || !strings.Contains(err.Error(), "manager/broken.yaml") {
+		t.Errorf("got error %v, want one that names manager/broken.yaml", err)
+	}
+}
+
+func TestRenderMakesTheManagerOfThisInstallation(t *testing.T) {
+	t.Parallel()
+
+	objects, err := install.Render(config.Files, install.Options{
+		Dialects: []string{"reload"}, Namespace: "ops", Image: "registry.example/lockstep:v1",
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+
+	var text strings.Builder
+	if err := install.Write(&text, objects); err != nil {
+		t.Fatal(err)
+	}
+
+	if strings.Contains(text.String(), install.DefaultNamespace) {
+		t.Errorf("the default namespace is left over in\n%s", text.String())
+	}
+
+	for _, want := range []string{
+		"image: registry.example/lockstep:v1", "- --dialects=reload\n", "- --namespace=ops\n", "runAsUser: 65534",
+		"path: /live", "path: /metrics", "readOnlyRootFilesystem: true",
+	} {
+		if !strings.Contains(text.String(), want) {
+			t.Errorf("%q is missing in\n%s", want, text.String())
+		}
+	}
+
+	documents := strings.Split(text.String(), "---\n")
+	if len(documents)-1 != len(objects) {
+		t.Errorf("got %d documents for %d objects", len(documents)-1, len(objects))
+	}
+}
+
+// TestTheChartGrantsTheSameRights keeps the copies that the chart reads from drifting away.
+func TestTheChartGrantsTheSameRights(t *testing.T) {
+	t.Parallel()
+
+	copies := map[string]string{
+		"manager/role.yaml":                 "manager-role.yaml",
+		"dialects/reload/cluster-role.yaml": "reload-cluster-role.yaml",
+	}
+
+	for from, to := range copies {
+		t.Run(to, func(t *testing.T) {
+			t.Parallel()
+
+			want, err := config.Files.ReadFile(from)
+			if err != nil {
+				t.Fatal(err)
+			}
+
+			got, err := os.ReadFile(filepath.Join("..", "..", "charts", "lockstep", "files", to))
+			if err != nil {
+				t.Fatal(err)
+			}
+
+			if diff := cmp.Diff(string(want), string(got)); diff != "" {
+				t.Errorf("run make generate: the chart's copy differs (-want +got):\n%s", diff)
+			}
+		})
+	}
+}
+
+func TestNoRuleGrantsEverything(t *testing.T) {
+	t.Parallel()
+
+	for _, file := range []string{"manager/role.yaml", "dialects/reload/cluster-role.yaml"} {
+		text, err := config.Files.ReadFile(file)
+		if err != nil {
+			t.Fatal(err)
+		}
+
+		role := rbacv1.ClusterRole{}
+		if err := yaml.UnmarshalStrict(text, &role); err != nil {
+			t.Fatalf("%s: %v", file, err)
+		}
+
+		if len(role.Rules) == 0 {
+			t.Errorf("%s has no rules", file)
+		}
+
+		for _, rule := range role.Rules {
+			if strings.Contains(rule.String(), "*") {
+				t.Errorf("%s: rule %v has a wildcard", file, rule)
+			}
+		}
+	}
+}
+
+func replace(lines []string, old, with string) []string {
+	replaced := make([]string, 0, len(lines))
+	for _, l := range lines {
+		replaced = append(replaced, strings.ReplaceAll(l, old, with))
+	}
+
+	return replaced
+}
