@@ -5,8 +5,9 @@ import (
 	"k8s.io/cli-runtime/pkg/genericiooptions"
 )
 
-// New returns the lockstep command with all its verbs, reading and writing the given streams.
-func New(streams genericiooptions.IOStreams) *cobra.Command {
+// New returns the lockstep command with all its verbs, reading and writing the given streams. The verbs that run
+// a manager call run.
+func New(streams genericiooptions.IOStreams, run Runner) *cobra.Command {
 	root := &cobra.Command{
 		Use:           "lockstep",
 		Short:         "Carry a change of configuration to everything that depends on it",
@@ -16,6 +17,15 @@ func New(streams genericiooptions.IOStreams) *cobra.Command {
 	root.SetIn(streams.In)
 	root.SetOut(streams.Out)
 	root.SetErr(streams.ErrOut)
+	root.AddCommand(
+		newDemo(streams),
+		newInstall(streams),
+		newLocal(streams),
+		newManager(streams, run),
+		newReload(streams, run),
+		newUninstall(streams),
+		newVersion(streams),
+	)
 
 	return root
 }
