@@ -41,10 +41,14 @@ type server struct {
 	refused  int
 	lists    []client.ListOptions
 	streams  int
+	// watched gets a value for every watch that begins, as long as there is room.
+	watched chan struct{}
 }
 
 func newServer(stream bool) *server {
-	return &server{stream: stream, objects: map[types.NamespacedName]*corev1.ConfigMap{}}
+	return &server{
+		stream: stream, objects: map[types.NamespacedName]*corev1.ConfigMap{}, watched: make(chan struct{}, 1),
+	}
 }
 
 // put stores the value under the name; empty deletes it. Nobody is told while there is a gap.
@@ -170,6 +174,11 @@ func (s *server) Watch(_ context.Context, _ client.ObjectList, opts ...client.Li
 	}
 
 	s.watchers = append(s.watchers, w)
+
+	select {
+	case s.watched <- struct{}{}:
+	default:
+	}
 
 	return w, nil
 }
@@ -335,6 +344,13 @@ func TestInformerReportsWhatHappens(t *testing.T) {
 		defer start(t.Context(), i)()
 
 		awaitSynced(t, i)
+
+		select {
+		case <-s.watched: // before, a change would be found by another list, and a short life not at all
+		case <-time.After(patience):
+			t.Fatal("nobody watches")
+		}
+
 		s.put(name("a"), "2")
 		s.put(name("c"), "1")
 		s.put(name("a"), "")
