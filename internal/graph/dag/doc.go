@@ -1,0 +1,2 @@
+// Package dag puts things that depend on each other in order.
+package dag
