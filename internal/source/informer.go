@@ -5,14 +5,13 @@ import (
 	"fmt"
 	"maps"
 	"sync"
-	"time"
 
 	"github.com/go-logr/logr"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/runtime"
 	"k8s.io/apimachinery/pkg/types"
-	"k8s.io/apimachinery/pkg/util/wait"
 	"k8s.io/apimachinery/pkg/watch"
+	"k8s.io/client-go/dynamic"
 	"k8s.io/client-go/tools/cache"
 	"sigs.k8s.io/controller-runtime/pkg/client"
 )
@@ -32,6 +31,9 @@ type Options[V any] struct {
 	// their GroupVersionKind.
 	Object client.Object
 	List   client.ObjectList
+	// Dynamic replaces Client and List for kinds without a Go type: no kind has to be looked up first. The informer
+	// is then never refreshed.
+	Dynamic dynamic.NamespaceableResourceInterface
 	// Namespace is the only one watched; empty for all.
 	Namespace string
 	// LabelSelector and FieldSelector restrict what the server sends.
@@ -74,13 +76,7 @@ func NewInformer[V any](o Options[V]) *Informer[V] {
 // Start lists and watches until the context ends. Errors are retried with a back-off of up to ten seconds and
 // logged; nothing that changed meanwhile is lost, since every list is compared with what was kept.
 func (i *Informer[V]) Start(ctx context.Context) {
-	reflector := cache.NewReflectorWithOptions(i.listWatch(), i.options.Object, i, cache.ReflectorOptions{
-		Name:            "lockstep",
-		TypeDescription: fmt.Sprintf("%T", i.options.Object),
-		Logger:          &i.options.Log,
-		Backoff:         &wait.Backoff{Duration: 100 * time.Millisecond, Factor: 2, Jitter: 0.5, Steps: 8, Cap: 10 * time.Second},
-	})
-	reflector.RunWithContext(ctx)
+	follow(ctx, i.listWatch(), i.options.Object, fmt.Sprintf("%T", i.options.Object), i, i.options.Log)
 }
 
 // Synced is closed once the first list is complete.
@@ -96,6 +92,9 @@ func (i *Informer[V]) Len() int {
 
 func (i *Informer[V]) listWatch() *cache.ListWatch {
 	o := i.options
+	if o.Dynamic != nil {
+		return i.listWatchAny()
+	}
 
 	return &cache.ListWatch{
 		ListWithContextFunc: func(ctx context.Context, raw metav1.ListOptions) (runtime.Object, error) {
@@ -107,6 +106,25 @@ func (i *Informer[V]) listWatch() *cache.ListWatch {
 			list, _ := o.List.DeepCopyObject().(client.ObjectList)
 
 			return o.Client.Watch(ctx, list, i.selecting(raw))
+		},
+	}
+}
+
+func (i *Informer[V]) listWatchAny() *cache.ListWatch {
+	from := i.options.Dynamic.Namespace(i.options.Namespace)
+
+	selecting := func(o metav1.ListOptions) metav1.ListOptions {
+		o.LabelSelector, o.FieldSelector = i.options.LabelSelector, i.options.FieldSelector
+
+		return o
+	}
+
+	return &cache.ListWatch{
+		ListWithContextFunc: func(ctx context.Context, o metav1.ListOptions) (runtime.Object, error) {
+			return from.List(ctx, selecting(o))
+		},
+		WatchFuncWithContext: func(ctx context.Context, o metav1.ListOptions) (watch.Interface, error) {
+			return from.Watch(ctx, selecting(o))
 		},
 	}
 }
