@@ -56,21 +56,28 @@ func TestExposition_Section15AllNamesTypesLabelsAndBuckets(t *testing.T) {
 
 	everything(r)
 
+	golden(t, reg, "exposition.golden")
+}
+
+// golden compares what a registry exposes with a file.
+func golden(t *testing.T, reg *prometheus.Registry, name string) {
+	t.Helper()
+
 	families, err := reg.Gather()
 	if err != nil {
 		t.Fatal(err)
 	}
 
-	golden := filepath.Join("testdata", "exposition.golden")
+	file := filepath.Join("testdata", name)
 	got := outline(families)
 
 	if os.Getenv("UPDATE_GOLDEN") != "" {
-		if err := os.WriteFile(golden, []byte(got), 0o600); err != nil {
+		if err := os.WriteFile(file, []byte(got), 0o600); err != nil {
 			t.Fatal(err)
 		}
 	}
 
-	want, err := os.ReadFile(golden)
+	want, err := os.ReadFile(file)
 	if err != nil {
 		t.Fatal(err)
 	}
