@@ -1,6 +1,7 @@
-# Two images of one binary:
-#   --target=manager  the native one; its arguments are those of "lockstep manager"
-#   --target=reload   takes the place of an existing Reloader image; its arguments are that system's flags
+# Three images of one binary:
+#   --target=manager           the native one; its arguments are those of "lockstep manager"
+#   --target=reload            takes the place of an existing Reloader image; its arguments are that system's flags
+#   --target=graph-controller  takes the place of an existing kro image; its arguments are that system's flags
 FROM golang:1.26 AS build
 WORKDIR /src
 COPY go.work go.mod go.sum ./
@@ -17,6 +18,9 @@ USER 65534:65534
 
 FROM base AS reload
 ENTRYPOINT ["/lockstep", "reload"]
+
+FROM base AS graph-controller
+ENTRYPOINT ["/lockstep", "graph-controller"]
 
 FROM base AS manager
 ENTRYPOINT ["/lockstep", "manager"]

@@ -1,6 +1,7 @@
 // Package config holds the manifests of an installation: who the manager is, what it may do, and how it runs.
 // They are written for the namespace lockstep-system; whoever installs them elsewhere rewrites it.
 //
-// A new dialect adds a folder under dialects, with its custom resource definitions, admission policies and the
-// least rights that it needs; nothing else has to know of it.
+// A new dialect adds a folder under dialects, with its admission policies and the least rights that it needs, its custom
+// resource definitions in the folder crd below, and in the folder unrestricted the rights that are only given where they
+// are asked for; nothing else has to know of it.
 package config

@@ -23,11 +23,11 @@ import (
 type demoOptions struct {
 	genericiooptions.IOStreams
 
-	keep, plain bool
-	bin         string
+	graph, keep, plain bool
+	bin                string
 }
 
-// newDemo returns "lockstep demo", which shows the reload dialect at work.
+// newDemo returns "lockstep demo", which shows a dialect at work.
 func newDemo(streams genericiooptions.IOStreams) *cobra.Command {
 	o := &demoOptions{IOStreams: streams}
 	cmd := &cobra.Command{
@@ -35,11 +35,15 @@ func newDemo(streams genericiooptions.IOStreams) *cobra.Command {
 		Short: "Rotate a Secret on a control plane of its own and watch it arrive",
 		Long: `Start a control plane of its own with a small application, run the manager, rotate a Secret that the
 application reads, and show who moves to the new revision and when; then again with a Secret that is rotated
-while no manager runs. Fails unless all dependents have moved, once, and nothing else has.`,
+while no manager runs. Fails unless all dependents have moved, once, and nothing else has.
+
+With --graph, show resource graphs instead: a definition puts a Secret's resourceVersion into a pod template, and the
+Secret is rotated; and a value that comes late travels through three definitions that build on each other.`,
 		Args: cobra.NoArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error { return o.run(cmd.Context()) },
 	}
 	flags := cmd.Flags()
+	flags.BoolVar(&o.graph, "graph", false, "show resource graphs instead of reloads")
 	flags.BoolVar(&o.keep, "keep", false, "leave the control plane and the manager running, and say how to use them")
 	flags.BoolVar(&o.plain, "plain", false, "print a line for each step instead of a table that changes in place")
 	flags.StringVar(&o.bin, "bin", "", "folder of the control plane's binaries, as for lockstep local up")
@@ -60,7 +64,7 @@ func (o *demoOptions) run(ctx context.Context) error {
 	ctrl.SetLogger(logr.Discard())
 	klog.SetLogger(logr.Discard())
 	options := demo.Options{
-		Keep: o.keep, Dir: dir, Bin: o.bin,
+		Graph: o.graph, Keep: o.keep, Dir: dir, Bin: o.bin,
 		Executable: exe, Env: os.Environ(), Out: o.Out, Clock: clock.RealClock{},
 	}
 	if terminal, ok := o.Out.(*os.File); ok && !o.plain {
@@ -96,7 +100,7 @@ Everything is left running. Try it by hand:
 
   export KUBECONFIG=%[1]s
   alias kubectl=%[2]s
-  kubectl --namespace=%[3]s get deployments,statefulsets,daemonsets,cronjobs,jobs,pods
+  kubectl --namespace=%[3]s get %[9]s
   kubectl --namespace=%[3]s patch secret %[4]s --patch='{"stringData":{"%[5]s":"another one"}}'
   kubectl --namespace=%[3]s events --types=Normal
   curl --silent %[6]s | grep lockstep_
@@ -105,5 +109,5 @@ Everything is left running. Try it by hand:
 Stop it:
 
   %[8]s
-`, shellWord(k.Kubeconfig), kubectl, k.Namespace, k.Secret, k.Key, k.Metrics, shellWord(k.Log), stop)
+`, shellWord(k.Kubeconfig), kubectl, k.Namespace, k.Secret, k.Key, k.Metrics, shellWord(k.Log), stop, k.Kinds)
 }

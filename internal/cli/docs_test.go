@@ -5,6 +5,7 @@ import (
 	"maps"
 	"os"
 	"path"
+	"path/filepath"
 	"reflect"
 	"regexp"
 	"slices"
@@ -83,6 +84,7 @@ func TestEveryCommandThatTheDocumentsShowParses(t *testing.T) {
 		for _, block := range blocks(text, "sh") {
 			for line := range strings.Lines(block) {
 				line, _, _ = strings.Cut(strings.TrimSpace(line), " #")
+				line, _, _ = strings.Cut(line, " | ")
 				words := strings.Fields(line)
 
 				switch {
@@ -238,6 +240,8 @@ func TestTheReferenceNamesEveryAnnotation(t *testing.T) {
 		keys = append(keys, key.String())
 	}
 
+	keys = append(keys, keysOfGraphs(t)...)
+
 	for _, key := range keys {
 		if !strings.Contains(text, "`"+key+"`") {
 			t.Errorf("%s is not documented", key)
@@ -245,25 +249,62 @@ func TestTheReferenceNamesEveryAnnotation(t *testing.T) {
 	}
 }
 
+// keysOfGraphs are the labels, annotations, finalizers and field owners in the code of the graph dialect.
+func keysOfGraphs(t *testing.T) []string {
+	t.Helper()
+
+	var keys []string
+
+	quoted := regexp.MustCompile(`"((?:[a-z.]+\.)?(?:kro\.run|lockstep\.dev)/[a-z-]+|(?:app|applyset)\.kubernetes\.io/[a-z-]+)"`)
+
+	for _, folder := range []string{"../graph", "../graph/applyset", "../controller/graph"} {
+		files, err := filepath.Glob(folder + "/*.go")
+		if err != nil {
+			t.Fatal(err)
+		}
+
+		for _, file := range files {
+			source, err := os.ReadFile(file)
+			if err != nil {
+				t.Fatal(err)
+			}
+
+			for _, match := range quoted.FindAllStringSubmatch(string(source), -1) {
+				if !strings.HasSuffix(file, "_test.go") {
+					keys = append(keys, match[1])
+				}
+			}
+		}
+	}
+
+	if !slices.Contains(keys, "lockstep.dev/applied") {
+		t.Error("the keys of graphs were not found: are they still in these folders?")
+	}
+
+	return keys
+}
+
 func TestTheReferenceNamesEveryMetric(t *testing.T) {
 	t.Parallel()
 
-	golden, err := os.ReadFile("../telemetry/testdata/exposition.golden")
-	if err != nil {
-		t.Fatal(err)
-	}
-
 	existing := map[string]string{}
 
-	for line := range strings.Lines(string(golden)) {
-		if words := strings.Fields(line); len(words) > 1 {
-			existing[words[0]] = words[1]
+	for _, file := range []string{"exposition.golden", "graph.golden"} {
+		golden, err := os.ReadFile("../telemetry/testdata/" + file)
+		if err != nil {
+			t.Fatal(err)
+		}
+
+		for line := range strings.Lines(string(golden)) {
+			if words := strings.Fields(line); len(words) > 1 {
+				existing[words[0]] = words[1]
+			}
 		}
 	}
 
 	documented := map[string]string{}
 
-	row := regexp.MustCompile("(?m)^\\| `((?:lockstep|reloader)_[a-z_]+)` \\| ([a-z]+) \\|")
+	row := regexp.MustCompile("(?m)^\\| `((?:lockstep|reloader|instance|rgd)_[a-z_]+)` \\| ([a-z]+) \\|")
 	for _, match := range row.FindAllStringSubmatch(documents(t)["docs/reference/metrics.md"], -1) {
 		documented[match[1]] = match[2]
 	}

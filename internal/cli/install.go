@@ -9,11 +9,19 @@ import (
 	"github.com/spf13/cobra"
 	"github.com/spf13/pflag"
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
+	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
 	"k8s.io/cli-runtime/pkg/genericclioptions"
 	"k8s.io/cli-runtime/pkg/genericiooptions"
 
 	"github.com/lockstep-dev/lockstep/config"
+	"github.com/lockstep-dev/lockstep/internal/configuration"
 	"github.com/lockstep-dev/lockstep/internal/install"
+)
+
+// How the graph dialect gets the rights on what its graphs make.
+const (
+	rbacAggregation  = "aggregation"
+	rbacUnrestricted = "unrestricted"
 )
 
 // installing are the flags and streams that installing and uninstalling share.
@@ -35,6 +43,14 @@ func newInstalling(streams genericiooptions.IOStreams, flags *pflag.FlagSet) *in
 	flags.DurationVar(&i.timeout, "timeout", time.Minute, "how long to wait for the cluster in all")
 
 	return i
+}
+
+// addApplyFlags makes the flags of installing that its options hold as they are.
+func addApplyFlags(flags *pflag.FlagSet, what *install.Options, how *install.ApplyOptions) {
+	flags.StringSliceVar(&what.Dialects, "dialects", configuration.Dialects(), "dialects to serve, separated by commas")
+	flags.StringVar(&what.Image, "image", "", "container image of the manager; none leaves the manager out")
+	flags.BoolVar(&how.DryRun, "dry-run", false, "ask the server what would happen, and change nothing")
+	flags.BoolVar(&how.Force, "force-conflicts", false, "take over fields that somebody else owns")
 }
 
 // do runs one action on the cluster, within the time that is allowed for it.
@@ -74,6 +90,7 @@ func newInstall(streams genericiooptions.IOStreams) *cobra.Command {
 		what   install.Options
 		how    install.ApplyOptions
 		output string
+		rbac   string
 	)
 
 	cmd := &cobra.Command{
@@ -87,20 +104,28 @@ It may be repeated: what is as it should be stays untouched.`,
   # The manager too:
   lockstep install --image=IMAGE
 
+  # With every right on every kind, so that each definition of a graph works at once:
+  lockstep install --image=IMAGE --graph-rbac=unrestricted
+
   # What would be applied, without a cluster:
   lockstep install --image=IMAGE --output=yaml`,
 		Args: cobra.NoArgs,
 	}
 
 	common := newInstalling(streams, cmd.Flags())
-	cmd.Flags().StringSliceVar(&what.Dialects, "dialects", []string{"reload"}, "dialects to serve, separated by commas")
-	cmd.Flags().StringVar(&what.Image, "image", "", "container image of the manager; none leaves the manager out")
-	cmd.Flags().BoolVar(&how.DryRun, "dry-run", false, "ask the server what would happen, and change nothing")
-	cmd.Flags().BoolVar(&how.Force, "force-conflicts", false, "take over fields that somebody else owns")
+	addApplyFlags(cmd.Flags(), &what, &how)
+	cmd.Flags().StringVar(&rbac, "graph-rbac", rbacAggregation,
+		"rights on the objects of graphs: aggregation, from ClusterRoles labelled rbac.kro.run/aggregate-to-controller, "+
+			"or unrestricted")
 	cmd.Flags().StringVarP(&output, "output", "o", "", "yaml: print the manifests and use no cluster")
 
 	cmd.RunE = func(cmd *cobra.Command, _ []string) error {
 		what.Namespace = common.namespace
+
+		var err error
+		if what.Unrestricted, err = unrestricted(rbac); err != nil {
+			return err
+		}
 
 		objects, err := install.Render(config.Files, what)
 		if err != nil {
@@ -116,27 +141,58 @@ It may be repeated: what is as it should be stays untouched.`,
 		}
 
 		return common.do(cmd.Context(), how.DryRun, func(ctx context.Context, i *install.Installer) error {
-			err := i.Install(ctx, objects, how)
-			if apierrors.IsConflict(err) {
-				return fmt.Errorf("%w: --force-conflicts takes them over", err)
-			}
-
-			return err
+			return installAll(ctx, i, what, how, objects)
 		})
 	}
 
 	return cmd
 }
 
+func unrestricted(rbac string) (bool, error) {
+	if rbac != rbacAggregation && rbac != rbacUnrestricted {
+		return false, fmt.Errorf("--graph-rbac %q is not known: accepted are %s, %s", rbac, rbacAggregation, rbacUnrestricted)
+	}
+
+	return rbac == rbacUnrestricted, nil
+}
+
+// installAll puts the objects on the cluster and takes away those of an earlier installation that these replace.
+func installAll(
+	ctx context.Context, i *install.Installer, what install.Options, how install.ApplyOptions,
+	objects []*unstructured.Unstructured,
+) error {
+	obsolete, err := install.Obsolete(config.Files, what)
+	if err != nil {
+		return err
+	}
+
+	err = i.Install(ctx, objects, how)
+	if apierrors.IsConflict(err) {
+		return fmt.Errorf("%w: --force-conflicts takes them over", err)
+	}
+
+	if err != nil {
+		return err
+	}
+
+	return i.Withdraw(ctx, obsolete, how.DryRun)
+}
+
 func newUninstall(streams genericiooptions.IOStreams) *cobra.Command {
+	var how install.UninstallOptions
+
 	cmd := &cobra.Command{
 		Use:   "uninstall",
 		Short: "Take away from a cluster what install put there",
 		Long: `Deletes what "lockstep install" applied, for every dialect, and what the manager kept beside it. Workloads
-are left as they are. What somebody else made is kept, and so is a namespace that holds it.`,
+are left as they are. What somebody else made is kept, and so are a namespace that holds it and a definition that has
+objects: the output names them. With --delete-objects these are deleted first, while the manager is still there, and
+then the definitions.`,
 		Args: cobra.NoArgs,
 	}
 	common := newInstalling(streams, cmd.Flags())
+	cmd.Flags().BoolVar(&how.DeleteObjects, "delete-objects", false,
+		"delete the objects of the installed definitions first, and with them what they stand for")
 
 	cmd.RunE = func(cmd *cobra.Command, _ []string) error {
 		dialects, err := install.Dialects(config.Files)
@@ -146,14 +202,14 @@ are left as they are. What somebody else made is kept, and so is a namespace tha
 
 		// Any image will do: the manager is known by its name.
 		objects, err := install.Render(config.Files, install.Options{
-			Dialects: dialects, Namespace: common.namespace, Image: "any",
+			Dialects: dialects, Namespace: common.namespace, Image: "any", Unrestricted: true,
 		})
 		if err != nil {
 			return err
 		}
 
 		return common.do(cmd.Context(), false, func(ctx context.Context, i *install.Installer) error {
-			return i.Uninstall(ctx, objects)
+			return i.Uninstall(ctx, objects, how)
 		})
 	}
 

@@ -32,6 +32,57 @@ func TestInstallPrintsManifestsWithoutACluster(t *testing.T) {
 	}
 }
 
+func TestInstall_Section13ServesEveryDialectUnlessOneIsNamed(t *testing.T) {
+	t.Parallel()
+
+	const (
+		definition   = "name: resourcegraphdefinitions.kro.run\n"
+		aggregated   = "name: lockstep-graph-aggregated\n"
+		unrestricted = "name: lockstep-graph-unrestricted\n"
+		reload       = "name: lockstep-reload\n"
+	)
+
+	for name, tc := range map[string]struct {
+		args      []string
+		want, not []string
+	}{
+		"all of them": {nil, []string{reload, definition, aggregated, "--dialects=reload,graph\n"}, []string{unrestricted}},
+		"the dialect reload alone, as before there was another": {
+			[]string{"--dialects=reload"}, []string{reload, "--dialects=reload\n"}, []string{definition, "lockstep-graph"},
+		},
+		"the dialect graph alone": {
+			[]string{"--dialects=graph"}, []string{definition, aggregated}, []string{reload, unrestricted},
+		},
+		"every right where it is asked for": {
+			[]string{"--graph-rbac", "unrestricted"}, []string{definition, unrestricted}, nil,
+		},
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+
+			streams, _, out, _ := genericiooptions.NewTestIOStreams()
+			cmd := newInstall(streams)
+			cmd.SetArgs(append([]string{"--output=yaml", "--image=registry.example/lockstep:v1"}, tc.args...))
+
+			if err := cmd.ExecuteContext(t.Context()); err != nil {
+				t.Fatal(err)
+			}
+
+			for _, want := range tc.want {
+				if !strings.Contains(out.String(), want) {
+					t.Errorf("%q is missing", want)
+				}
+			}
+
+			for _, not := range tc.not {
+				if strings.Contains(out.String(), not) {
+					t.Errorf("%q is there", not)
+				}
+			}
+		})
+	}
+}
+
 func TestInstallAndUninstallRefuseWhatTheyCannotDo(t *testing.T) {
 	t.Parallel()
 
@@ -41,7 +92,10 @@ func TestInstallAndUninstallRefuseWhatTheyCannotDo(t *testing.T) {
 		want string
 	}{
 		"an unknown dialect, naming those that there are": {
-			"install", []string{"--dialects=reload,kafka"}, `unknown dialect "kafka": accepted are reload`,
+			"install", []string{"--dialects=reload,kafka"}, `unknown dialect "kafka": accepted are graph, reload`,
+		},
+		"rights that do not exist": {
+			"install", []string{"--graph-rbac=none"}, `--graph-rbac "none" is not known: accepted are aggregation, unrestricted`,
 		},
 		"an output format that does not exist": {
 			"install", []string{"--output=json"}, `--output "json" is not known: accepted is yaml`,

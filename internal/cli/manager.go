@@ -95,11 +95,14 @@ func (m *managing) addFlags(fs *pflag.FlagSet) {
 	text, list, boolean := texts(fs), lists(fs), booleans(fs)
 
 	bind(m, "dialects", "dialects", func(c *settings) *[]string { return &c.Dialects },
-		list("APIs to serve (default all: reload)"))
+		list("APIs to serve (default all: reload, graph)"))
 	bind(m, "namespace", "namespace", func(c *settings) *string { return &c.Namespace },
 		text("namespace of the Lease and the records"))
 	bind(m, "metrics-bind-address", "metrics.bindAddress", func(c *settings) *string { return &c.Metrics.BindAddress },
 		text(`host:port of /metrics and /live, "0" for none (default ":9090")`))
+	bind(m, "health-probe-bind-address", "health.bindAddress",
+		func(c *settings) *string { return &c.Health.BindAddress },
+		text(`host:port of /healthz and /readyz, "0" for none (default "0")`))
 	bind(m, "leader-elect", "leaderElection.enabled", func(c *settings) *bool { return &c.LeaderElection.Enabled },
 		boolean("work only while holding the Lease"))
 	bind(m, "log-format", "log.format", func(c *settings) *string { return (*string)(&c.Log.Format) },
@@ -108,11 +111,12 @@ func (m *managing) addFlags(fs *pflag.FlagSet) {
 		text("trace, debug, info, warn or error (default info)"))
 
 	m.addReloadFlags(fs)
+	m.addGraphFlags(fs)
 	m.addPointers(fs)
 }
 
 func (m *managing) addReloadFlags(fs *pflag.FlagSet) {
-	text, list, boolean := texts(fs), lists(fs), booleans(fs)
+	text, list, boolean, number := texts(fs), lists(fs), booleans(fs), numbers(fs)
 
 	bind(m, "strategy", "reload.strategy", func(c *settings) *string { return (*string)(&c.Reload.Strategy) },
 		text("how a restart is written: env-vars or annotations (default env-vars)"))
@@ -131,9 +135,31 @@ func (m *managing) addReloadFlags(fs *pflag.FlagSet) {
 	bind(m, "resource-label-selector", "reload.resourceLabelSelector",
 		func(c *settings) *[]string { return &c.Reload.ResourceLabelSelector }, list("labels that a source must have"))
 	bind(m, "workers", "reload.workers", func(c *settings) *int { return &c.Reload.Workers },
-		func(v *int, name string) {
-			fs.IntVar(v, name, 0, "how many workloads are written at the same time (default 16)")
-		})
+		number("how many workloads are written at the same time (default 16)"))
+}
+
+func (m *managing) addGraphFlags(fs *pflag.FlagSet) {
+	text, list, boolean, number := texts(fs), lists(fs), booleans(fs), numbers(fs)
+
+	bind(m, "graph-adopt", "graph.adopt", func(c *settings) *string { return (*string)(&c.Graph.Adopt) },
+		text(`take over objects that are there already: "always", or "asked" where the template has `+
+			`lockstep.dev/adopt: "true" (default asked)`))
+	bind(m, "graph-deletion", "graph.definitionDeletion",
+		func(c *settings) *string { return (*string)(&c.Graph.DefinitionDeletion) },
+		text(`what a definition that is being deleted does with its instances: "refuse" to go, or "drain" them `+
+			`(default refuse)`))
+	bind(m, "graph-definition-selector", "graph.definitionSelector",
+		func(c *settings) *[]string { return &c.Graph.DefinitionSelector },
+		list("labels that a definition must have (default all definitions)"))
+	bind(m, "graph-delete-kinds", "graph.deleteKinds",
+		func(c *settings) *bool { return &c.Graph.DeleteKinds },
+		boolean("delete the instances' kind with its definition"))
+	bind(m, "graph-workers", "graph.workers", func(c *settings) *int { return &c.Graph.Workers },
+		number("how many instances are reconciled at the same time (default 16)"))
+	bind(m, "graph-writes", "graph.writes", func(c *settings) *int { return &c.Graph.Writes },
+		number("how many objects are written at the same time (default 32)"))
+	bind(m, "graph-omit-function", "graph.omitFunction", func(c *settings) *bool { return &c.Graph.OmitFunction },
+		boolean("switch the CEL function omit() on"))
 }
 
 func texts(fs *pflag.FlagSet) func(usage string) func(*string, string) {
@@ -151,6 +177,12 @@ func lists(fs *pflag.FlagSet) func(usage string) func(*[]string, string) {
 func booleans(fs *pflag.FlagSet) func(usage string) func(*bool, string) {
 	return func(usage string) func(*bool, string) {
 		return func(v *bool, name string) { fs.BoolVar(v, name, false, usage) }
+	}
+}
+
+func numbers(fs *pflag.FlagSet) func(usage string) func(*int, string) {
+	return func(usage string) func(*int, string) {
+		return func(v *int, name string) { fs.IntVar(v, name, 0, usage) }
 	}
 }
 

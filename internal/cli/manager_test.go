@@ -62,17 +62,24 @@ func TestManager_AFlagThatIsGivenWinsOverTheFile(t *testing.T) {
 				"--dialects=reload", "--metrics-bind-address=0", "--leader-elect", "--log-format=json", "--log-level=debug",
 				"--strategy=annotations", "--reload-on-create", "--reload-on-delete", "--namespaces-to-ignore=kube-system",
 				"--namespace-selector=env:prod", "--resource-label-selector=tier", "--workers=2", "--namespace=ops",
+				"--health-probe-bind-address=:8081", "--graph-adopt=always", "--graph-deletion=drain",
+				"--graph-delete-kinds", "--graph-definition-selector=team=a", "--graph-workers=3", "--graph-writes=4", "--graph-omit-function",
 			},
 			want: config{
 				Dialects:       []string{"reload"},
 				Namespace:      "ops",
 				Metrics:        configv1alpha1.Metrics{BindAddress: "0"},
+				Health:         configv1alpha1.Health{BindAddress: ":8081"},
 				LeaderElection: configv1alpha1.LeaderElection{Enabled: true},
 				Log:            configv1alpha1.Log{Format: "json", Level: "debug"},
 				Reload: configv1alpha1.ReloadConfiguration{
 					Strategy: "annotations", ReloadOnCreate: true, ReloadOnDelete: true,
 					NamespacesToIgnore: []string{"kube-system"}, NamespaceSelector: []string{"env:prod"},
 					ResourceLabelSelector: []string{"tier"}, Workers: 2,
+				},
+				Graph: configv1alpha1.GraphConfiguration{
+					Adopt: "always", DefinitionDeletion: "drain", DeleteKinds: true, Workers: 3, Writes: 4, OmitFunction: true,
+					DefinitionSelector: []string{"team=a"},
 				},
 			},
 		},
@@ -111,7 +118,7 @@ func TestManager_RefusesInWords(t *testing.T) {
 		want []string
 	}{
 		"a dialect that does not exist, and those that do": {
-			[]string{"--dialects=reload,graph"}, []string{`--dialects: "graph": accepted is reload`},
+			[]string{"--dialects=reload,kafka"}, []string{`--dialects: "kafka": accepted is reload, graph`},
 		},
 		"a field that does not exist, its file and those that do": {
 			[]string{"--config=" + file}, []string{file, `unknown field "reload.worker"`, "workers"},
@@ -119,6 +126,16 @@ func TestManager_RefusesInWords(t *testing.T) {
 		"a value of the file by its path, one of a flag by the flag": {
 			[]string{"--config=" + values, "--log-level=loud"},
 			[]string{`reload.strategy: "restart"`, `--log-level: "loud"`},
+		},
+		"values of graphs by their flags": {
+			[]string{
+				"--graph-adopt=never", "--graph-deletion=orphan", "--graph-workers=-1", "--graph-writes=-2",
+				"--health-probe-bind-address=8081",
+			},
+			[]string{
+				`--graph-adopt: "never": accepted is always, asked`, `--graph-deletion: "orphan": accepted is refuse, drain`,
+				`--graph-workers: "-1"`, `--graph-writes: "-2"`, `--health-probe-bind-address: "8081": accepted is host:port`,
+			},
 		},
 		"a file that is not there": {[]string{"--config=/nowhere"}, []string{"read the configuration", "/nowhere"}},
 		"a kubeconfig that is not there": {

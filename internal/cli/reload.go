@@ -154,18 +154,18 @@ func (r *reloading) addAnnotationFlags(fs *pflag.FlagSet) {
 		name, value string
 		usage       string
 	}{
-		{&a.ConfigMap, "configmap-annotation", k.ConfigMapReload, "lists ConfigMaps"},
-		{&a.Secret, "secret-annotation", k.SecretReload, "lists Secrets"},
-		{&a.Auto, "auto-annotation", k.Auto, "asks for every source that is read"},
-		{&a.Ignore, "ignore-annotation", k.Ignore, "on a source, keeps it from reloading anything"},
-		{&a.ConfigMapAuto, "configmap-auto-annotation", k.ConfigMapAuto, "asks for every ConfigMap that is read"},
-		{&a.SecretAuto, "secret-auto-annotation", k.SecretAuto, "asks for every Secret that is read"},
-		{&a.AutoSearch, "auto-search-annotation", k.Search, "asks for matching sources that are read"},
-		{&a.SearchMatch, "search-match-annotation", k.Match, "on a source, makes it a matching one"},
-		{&a.PauseDeployment, "pause-deployment-annotation", k.PausePeriod, "pauses a Deployment after a change"},
-		{&a.PauseDeploymentTime, "pause-deployment-time-annotation", k.PausedAt, "is written: since when it is paused"},
+		{&a.ConfigMap, "configmap-annotation", k.ConfigMapReload, "annotation that lists ConfigMaps"},
+		{&a.Secret, "secret-annotation", k.SecretReload, "annotation that lists Secrets"},
+		{&a.Auto, "auto-annotation", k.Auto, "annotation that asks for every source that is read"},
+		{&a.Ignore, "ignore-annotation", k.Ignore, "annotation on a source that keeps it from reloading anything"},
+		{&a.ConfigMapAuto, "configmap-auto-annotation", k.ConfigMapAuto, "annotation that asks for every ConfigMap that is read"},
+		{&a.SecretAuto, "secret-auto-annotation", k.SecretAuto, "annotation that asks for every Secret that is read"},
+		{&a.AutoSearch, "auto-search-annotation", k.Search, "annotation that asks for matching sources that are read"},
+		{&a.SearchMatch, "search-match-annotation", k.Match, "annotation on a source that makes it a matching one"},
+		{&a.PauseDeployment, "pause-deployment-annotation", k.PausePeriod, "annotation that pauses a Deployment after a change"},
+		{&a.PauseDeploymentTime, "pause-deployment-time-annotation", k.PausedAt, "annotation that is written: since when a Deployment is paused"},
 	} {
-		fs.StringVar(f.key, f.name, f.value, "annotation that "+f.usage)
+		fs.StringVar(f.key, f.name, f.value, f.usage)
 	}
 }
 

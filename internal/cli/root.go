@@ -19,6 +19,8 @@ func New(streams genericiooptions.IOStreams, run Runner) *cobra.Command {
 	root.SetErr(streams.ErrOut)
 	root.AddCommand(
 		newDemo(streams),
+		newGraph(streams),
+		newGraphController(streams, run),
 		newInstall(streams),
 		newLocal(streams),
 		newManager(streams, run),

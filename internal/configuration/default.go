@@ -22,10 +22,20 @@ const (
 	defaultMinInterval    = time.Second
 	defaultWorkers        = 16
 	defaultWebhookTimeout = 10 * time.Second
+
+	defaultRevisions         = 5
+	defaultDefinitionWorkers = 4
+	defaultWrites            = 32
+	defaultCollection        = 1000
+	defaultDimensions        = 10
+	defaultExpressionCost    = 10_000_000
+	defaultPassCost          = 100_000_000
+	defaultMinDelay          = 200 * time.Millisecond
+	defaultMaxDelay          = time.Minute
 )
 
 // Dialects are those that exist.
-func Dialects() []string { return []string{configv1alpha1.DialectReload} }
+func Dialects() []string { return []string{configv1alpha1.DialectReload, configv1alpha1.DialectGraph} }
 
 // Default fills in what the configuration leaves out, except the namespace, which depends on where the manager runs.
 // Doing it again changes nothing.
@@ -45,7 +55,10 @@ func Default(c *configv1alpha1.LockstepConfiguration) {
 	fill(&c.Log.Format, configv1alpha1.LogConsole)
 	fill(&c.Log.Level, configv1alpha1.LogInfo)
 
+	fill(&c.Health.BindAddress, "0")
+
 	defaultReload(&c.Reload)
+	defaultGraph(&c.Graph)
 	fill(&c.Reload.MetaInfo.Namespace, c.Namespace)
 }
 
@@ -77,6 +90,23 @@ func defaultReload(r *configv1alpha1.ReloadConfiguration) {
 	}
 
 	defaultAnnotations(&r.Annotations)
+}
+
+func defaultGraph(g *configv1alpha1.GraphConfiguration) {
+	fill(&g.Adopt, configv1alpha1.AdoptAsked)
+	fill(&g.DefinitionDeletion, configv1alpha1.DeletionRefuse)
+	g.DefinitionSelector = tidy(g.DefinitionSelector)
+
+	fill(&g.MaxRevisions, defaultRevisions)
+	fill(&g.Workers, defaultWorkers)
+	fill(&g.DefinitionWorkers, defaultDefinitionWorkers)
+	fill(&g.Writes, defaultWrites)
+	fill(&g.Collections.MaxSize, defaultCollection)
+	fill(&g.Collections.MaxDimensions, defaultDimensions)
+	fill(&g.CEL.Expression, defaultExpressionCost)
+	fill(&g.CEL.Pass, defaultPassCost)
+	fill(&g.Retry.MinDelay.Duration, defaultMinDelay)
+	fill(&g.Retry.MaxDelay.Duration, defaultMaxDelay)
 }
 
 func defaultAnnotations(a *configv1alpha1.ReloadAnnotations) {

@@ -24,7 +24,14 @@ func TestParse_ReadsEveryLevel(t *testing.T) {
 dialects: [reload]
 namespace: ops
 metrics: {bindAddress: ":8080", countByNamespace: true}
+health: {bindAddress: ":8081"}
 leaderElection: {enabled: true, leaseDuration: 30s}
+graph:
+  adopt: always
+  deleteKinds: true
+  collections: {maxSize: 20}
+  cel: {expression: 1000}
+  retry: {maxDelay: 30s}
 reload:
   strategy: annotations
   carryMissed: false
@@ -43,6 +50,14 @@ reload:
 		Dialects:  []string{"reload"},
 		Namespace: "ops",
 		Metrics:   configv1alpha1.Metrics{BindAddress: ":8080", CountByNamespace: true},
+		Health:    configv1alpha1.Health{BindAddress: ":8081"},
+		Graph: configv1alpha1.GraphConfiguration{
+			Adopt:       configv1alpha1.AdoptAlways,
+			DeleteKinds: true,
+			Collections: configv1alpha1.Collections{MaxSize: 20},
+			CEL:         configv1alpha1.CELLimits{Expression: 1000},
+			Retry:       configv1alpha1.Retry{MaxDelay: metav1.Duration{Duration: 30 * time.Second}},
+		},
 		LeaderElection: configv1alpha1.LeaderElection{
 			Enabled: true, LeaseDuration: metav1.Duration{Duration: 30 * time.Second},
 		},
@@ -94,8 +109,8 @@ func TestParse_SaysWhatIsWrong(t *testing.T) {
 	for name, tc := range map[string]struct{ text, want string }{
 		"an unknown field at the top, and what is accepted": {
 			head + "dialect: [reload]\n",
-			`unknown field "dialect": accepted here are apiVersion, dialects, kind, leaderElection, log, metrics, ` +
-				`namespace, pprof, reload`,
+			`unknown field "dialect": accepted here are apiVersion, dialects, graph, health, kind, leaderElection, log, ` +
+				`metrics, namespace, pprof, reload`,
 		},
 		"two unknown fields further down": {
 			head + "metrics: {port: 1}\nreload: {webhook: {token: x}}\n",
@@ -158,7 +173,7 @@ func TestLoad_NamesTheFile(t *testing.T) {
 
 	_, err = configuration.Load(wrong)
 
-	want := "configuration " + wrong + `: unknown field "x": accepted here are apiVersion, dialects, kind, ` +
+	want := "configuration " + wrong + `: unknown field "x": accepted here are apiVersion, dialects, graph, health, kind, ` +
 		`leaderElection, log, metrics, namespace, pprof, reload`
 	if err == nil || err.Error() != want {
 		t.Errorf("got %v, want %s", err, want)

@@ -50,6 +50,10 @@ func Validate(c *configv1alpha1.LockstepConfiguration) []*FieldError {
 		v.address("metrics.bindAddress", c.Metrics.BindAddress)
 	}
 
+	if c.Health.BindAddress != "0" {
+		v.address("health.bindAddress", c.Health.BindAddress)
+	}
+
 	if c.Pprof.Enabled {
 		v.address("pprof.bindAddress", c.Pprof.BindAddress)
 	}
@@ -64,6 +68,7 @@ func Validate(c *configv1alpha1.LockstepConfiguration) []*FieldError {
 
 	v.reload(&c.Reload)
 	v.sinks(&c.Reload)
+	v.graph(&c.Graph)
 
 	return v.errs
 }
@@ -140,6 +145,30 @@ func (v *validator) reload(r *configv1alpha1.ReloadConfiguration) {
 	v.check(r.Workers >= 1, "reload.workers", strconv.Itoa(r.Workers), "a number of at least 1")
 
 	v.annotations(r.Annotations)
+}
+
+func (v *validator) graph(g *configv1alpha1.GraphConfiguration) {
+	oneOf(v, "graph.adopt", g.Adopt, configv1alpha1.AdoptAlways, configv1alpha1.AdoptAsked)
+	v.selector("graph.definitionSelector", g.DefinitionSelector)
+	oneOf(v, "graph.definitionDeletion", g.DefinitionDeletion, configv1alpha1.DeletionRefuse, configv1alpha1.DeletionDrain)
+
+	for _, n := range []struct {
+		path  string
+		value int
+	}{
+		{"graph.maxRevisions", g.MaxRevisions},
+		{"graph.workers", g.Workers},
+		{"graph.definitionWorkers", g.DefinitionWorkers},
+		{"graph.writes", g.Writes},
+		{"graph.collections.maxSize", g.Collections.MaxSize},
+		{"graph.collections.maxDimensions", g.Collections.MaxDimensions},
+	} {
+		v.check(n.value >= 1, n.path, strconv.Itoa(n.value), "a number of at least 1")
+	}
+
+	first, last := g.Retry.MinDelay.Duration, g.Retry.MaxDelay.Duration
+	v.check(first > 0, "graph.retry.minDelay", first.String(), "a positive duration")
+	v.check(last >= first, "graph.retry.maxDelay", last.String(), "a duration of at least minDelay "+first.String())
 }
 
 func (v *validator) annotations(a configv1alpha1.ReloadAnnotations) {

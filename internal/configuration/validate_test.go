@@ -22,9 +22,10 @@ func TestDefault_FillsInWhatIsLeftOut(t *testing.T) {
 	interval := seconds(1)
 	want := &configv1alpha1.LockstepConfiguration{
 		TypeMeta:  metav1.TypeMeta{APIVersion: "config.lockstep.dev/v1alpha1", Kind: "LockstepConfiguration"},
-		Dialects:  []string{"reload"},
+		Dialects:  []string{"reload", "graph"},
 		Namespace: "ops",
 		Metrics:   configv1alpha1.Metrics{BindAddress: ":9090"},
+		Health:    configv1alpha1.Health{BindAddress: "0"},
 		Pprof:     configv1alpha1.Pprof{BindAddress: "127.0.0.1:6060"},
 		LeaderElection: configv1alpha1.LeaderElection{
 			LeaseName: "lockstep", LeaseDuration: seconds(15), RenewDeadline: seconds(10), RetryPeriod: seconds(2),
@@ -53,6 +54,19 @@ func TestDefault_FillsInWhatIsLeftOut(t *testing.T) {
 			Alerts:   configv1alpha1.Alerts{Sink: "raw"},
 			MetaInfo: configv1alpha1.MetaInfo{Namespace: "ops"},
 		},
+		Graph: configv1alpha1.GraphConfiguration{
+			Adopt:              "asked",
+			DefinitionDeletion: "refuse",
+			MaxRevisions:       5,
+			Workers:            16,
+			DefinitionWorkers:  4,
+			Writes:             32,
+			Collections:        configv1alpha1.Collections{MaxSize: 1000, MaxDimensions: 10},
+			CEL:                configv1alpha1.CELLimits{Expression: 10_000_000, Pass: 100_000_000},
+			Retry: configv1alpha1.Retry{
+				MinDelay: metav1.Duration{Duration: 200 * time.Millisecond}, MaxDelay: seconds(60),
+			},
+		},
 	}
 	if diff := cmp.Diff(want, got); diff != "" {
 		t.Errorf("configuration (-want +got):\n%s", diff)
@@ -74,11 +88,27 @@ func TestDefault_KeepsWhatIsGiven(t *testing.T) {
 
 	var none metav1.Duration
 
-	c := &configv1alpha1.LockstepConfiguration{Reload: configv1alpha1.ReloadConfiguration{
-		CarryMissed: new(false), MinInterval: &none, Workers: 3, Strategy: "annotations",
-		Namespaces: []string{" a ", "", "b", "a"}, ResourcesToIgnore: []string{"configMaps"},
-	}}
+	graph := configv1alpha1.GraphConfiguration{
+		Adopt: "always", DefinitionDeletion: "drain", DeleteKinds: true, MaxRevisions: 1, Workers: 2,
+		DefinitionWorkers: 3, Writes: 4, OmitFunction: true,
+		DefinitionSelector: []string{"team=a"},
+		Collections:        configv1alpha1.Collections{MaxSize: 5, MaxDimensions: 6},
+		CEL:                configv1alpha1.CELLimits{Expression: 7, Pass: 8},
+		Retry:              configv1alpha1.Retry{MinDelay: seconds(9), MaxDelay: seconds(10)},
+	}
+	c := &configv1alpha1.LockstepConfiguration{
+		Health: configv1alpha1.Health{BindAddress: ":8081"},
+		Reload: configv1alpha1.ReloadConfiguration{
+			CarryMissed: new(false), MinInterval: &none, Workers: 3, Strategy: "annotations",
+			Namespaces: []string{" a ", "", "b", "a"}, ResourcesToIgnore: []string{"configMaps"},
+		},
+		Graph: graph,
+	}
 	configuration.Default(c)
+
+	if diff := cmp.Diff(graph, c.Graph); diff != "" || c.Health.BindAddress != ":8081" {
+		t.Errorf("a given value was replaced: health %q, graph (-want +got):\n%s", c.Health.BindAddress, diff)
+	}
 
 	if *c.Reload.CarryMissed || c.Reload.MinInterval.Duration != 0 || c.Reload.Workers != 3 ||
 		c.Reload.Strategy != "annotations" {
@@ -104,12 +134,52 @@ func TestValidate_NamesFieldValueAndWhatIsAccepted(t *testing.T) {
 		want   []string
 	}{
 		"an unknown dialect": {
-			func(c *config) { c.Dialects = []string{"reload", "graph"} },
-			[]string{`dialects[1]: "graph": accepted is reload`},
+			func(c *config) { c.Dialects = []string{"reload", "kafka"} },
+			[]string{`dialects[1]: "kafka": accepted is reload, graph`},
 		},
 		"an address without a port": {
 			func(c *config) { c.Metrics.BindAddress = "9090" },
 			[]string{`metrics.bindAddress: "9090": accepted is host:port or :port`},
+		},
+		"health probes at an address without a port": {
+			func(c *config) { c.Health.BindAddress = "localhost" },
+			[]string{`health.bindAddress: "localhost": accepted is host:port or :port`},
+		},
+		"ways to adopt and to delete that do not exist": {
+			func(c *config) { c.Graph.Adopt, c.Graph.DefinitionDeletion = "never", "orphan" },
+			[]string{
+				`graph.adopt: "never": accepted is always, asked`,
+				`graph.definitionDeletion: "orphan": accepted is refuse, drain`,
+			},
+		},
+		"a selector of definitions that cannot be parsed": {
+			func(c *config) { c.Graph.DefinitionSelector = []string{"a b"} },
+			[]string{
+				`graph.definitionSelector: "a b": accepted is a list of requirements such as key=value, key:value, key:*, ` +
+					`key in (a,b), !key`,
+			},
+		},
+		"§12 numbers of graphs out of bounds": {
+			func(c *config) {
+				c.Graph.MaxRevisions, c.Graph.Workers, c.Graph.DefinitionWorkers, c.Graph.Writes = -1, -2, -3, -4
+				c.Graph.Collections = configv1alpha1.Collections{MaxSize: -5, MaxDimensions: -6}
+			},
+			[]string{
+				`graph.maxRevisions: "-1": accepted is a number of at least 1`,
+				`graph.workers: "-2": accepted is a number of at least 1`,
+				`graph.definitionWorkers: "-3": accepted is a number of at least 1`,
+				`graph.writes: "-4": accepted is a number of at least 1`,
+				`graph.collections.maxSize: "-5": accepted is a number of at least 1`,
+				`graph.collections.maxDimensions: "-6": accepted is a number of at least 1`,
+			},
+		},
+		"§12 a first delay that is longer than the last": {
+			func(c *config) { c.Graph.Retry.MinDelay = seconds(90) },
+			[]string{`graph.retry.maxDelay: "1m0s": accepted is a duration of at least minDelay 1m30s`},
+		},
+		"§12 a delay that is none": {
+			func(c *config) { c.Graph.Retry.MinDelay = seconds(-1) },
+			[]string{`graph.retry.minDelay: "-1s": accepted is a positive duration`},
 		},
 		"no metrics at all": {func(c *config) { c.Metrics.BindAddress = "0" }, nil},
 		"a port that does not exist": {

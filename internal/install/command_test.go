@@ -1,6 +1,7 @@
 package install_test
 
 import (
+	"slices"
 	"strings"
 	"testing"
 
@@ -16,37 +17,69 @@ import (
 )
 
 func TestTheCommandsInstallAndUninstall(t *testing.T) {
+	const crd, role, binding = "customresourcedefinition.apiextensions.k8s.io/", "clusterrole.rbac.authorization.k8s.io/",
+		"clusterrolebinding.rbac.authorization.k8s.io/"
+
 	name := plane.Namespace(t)
-	rights := []string{
+	needed := []string{
+		crd + "graphrevisions.internal.kro.run", crd + "resourcegraphdefinitions.kro.run",
 		"rolebinding.rbac.authorization.k8s.io/lockstep", "role.rbac.authorization.k8s.io/lockstep", "serviceaccount/lockstep",
-		"clusterrolebinding.rbac.authorization.k8s.io/lockstep-reload", "clusterrole.rbac.authorization.k8s.io/lockstep-reload",
+		binding + "lockstep-reload", role + "lockstep-reload",
+		role + "lockstep-graph-aggregated", binding + "lockstep-graph-aggregated", binding + "lockstep-graph",
+		role + "lockstep-graph-edit", role + "lockstep-graph-view", role + "lockstep-graph",
 	}
+	every := []string{binding + "lockstep-graph-unrestricted", role + "lockstep-graph-unrestricted"}
+	before := []string{"namespace/" + name + " unchanged: it was there before"}
 
-	var installed, deleted strings.Builder
-
-	installed.WriteString("namespace/" + name + " unchanged: it was there before\n")
-	deleted.WriteString("deployment.apps/lockstep absent\n")
-
-	for n := range rights {
-		installed.WriteString(rights[n] + " created\n")
-		deleted.WriteString(rights[len(rights)-1-n] + " deleted\n")
-	}
-
-	deleted.WriteString("namespace/" + name + " kept: it was not made by lockstep install\n")
-
-	for _, c := range []struct{ verb, want string }{{"install", installed.String()}, {"uninstall", deleted.String()}} {
+	for _, step := range []struct {
+		args []string
+		want []string
+	}{
+		{[]string{"install"}, slices.Concat(before, each(needed, "created"))},
+		{
+			[]string{"install", "--graph-rbac=unrestricted"},
+			slices.Concat(before, each(needed, "unchanged"), each(every, "created")),
+		},
+		{
+			[]string{"install", "--dry-run"},
+			each(slices.Concat(before, each(needed, "unchanged"), each(backward(every), "deleted")), "(dry run)"),
+		},
+		{[]string{"install"}, slices.Concat(before, each(needed, "unchanged"), each(backward(every), "deleted"))},
+		{[]string{"uninstall"}, slices.Concat(
+			[]string{"deployment.apps/lockstep absent"},
+			each(backward(needed[5:7]), "deleted"), each(backward(every), "absent"),
+			each(backward(needed[7:]), "deleted"), each(backward(needed[:5]), "deleted"),
+			[]string{"namespace/" + name + " kept: it was not made by lockstep install"},
+		)},
+	} {
 		streams, _, out, _ := genericiooptions.NewTestIOStreams()
 		cmd := cli.New(streams, nil)
-		cmd.SetArgs([]string{c.verb, "--kubeconfig=" + plane.Kubeconfig(t), "--namespace=" + name})
+		cmd.SetArgs(append(step.args, "--kubeconfig="+plane.Kubeconfig(t), "--namespace="+name))
 
 		if err := cmd.ExecuteContext(t.Context()); err != nil {
-			t.Fatalf("%s: %v", c.verb, err)
+			t.Fatalf("%v: %v", step.args, err)
 		}
 
-		if diff := cmp.Diff(c.want, out.String()); diff != "" {
-			t.Errorf("%s prints (-want +got):\n%s", c.verb, diff)
+		if diff := cmp.Diff(step.want, strings.Split(strings.TrimSpace(out.String()), "\n")); diff != "" {
+			t.Errorf("%v prints (-want +got):\n%s", step.args, diff)
 		}
 	}
+}
+
+func each(names []string, word string) []string {
+	lines := make([]string, 0, len(names))
+	for _, name := range names {
+		lines = append(lines, name+" "+word)
+	}
+
+	return lines
+}
+
+func backward(names []string) []string {
+	r := slices.Clone(names)
+	slices.Reverse(r)
+
+	return r
 }
 
 func TestTheInstalledManagersArgumentsAreThoseOfTheCommand(t *testing.T) {

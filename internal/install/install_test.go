@@ -16,6 +16,7 @@ import (
 	authorizationv1 "k8s.io/api/authorization/v1"
 	coordinationv1 "k8s.io/api/coordination/v1"
 	corev1 "k8s.io/api/core/v1"
+	rbacv1 "k8s.io/api/rbac/v1"
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
@@ -76,7 +77,7 @@ func (s *story) render(files fs.FS, o install.Options) []*unstructured.Unstructu
 		ctx, cancel := context.WithTimeout(context.WithoutCancel(s.t.Context()), limit)
 		defer cancel()
 
-		if err := s.installer.Uninstall(ctx, objects); err != nil {
+		if err := s.installer.Uninstall(ctx, objects, install.UninstallOptions{}); err != nil {
 			s.t.Errorf("clean up: %v", err)
 		}
 	})
@@ -105,7 +106,7 @@ func (s *story) uninstall(objects []*unstructured.Unstructured) []string {
 	defer cancel()
 
 	s.reported = nil
-	if err := s.installer.Uninstall(ctx, objects); err != nil {
+	if err := s.installer.Uninstall(ctx, objects, install.UninstallOptions{}); err != nil {
 		s.t.Fatalf("uninstall: %v", err)
 	}
 
@@ -156,7 +157,9 @@ func withManager(namespace string) install.Options {
 
 func TestInstallingTwiceChangesNothingAndUninstallingLeavesNothing(t *testing.T) {
 	s := newStory(t)
-	objects := s.render(config.Files, withManager("lockstep-twice"))
+	o := withManager("lockstep-twice")
+	o.Dialects = []string{"reload", "graph"}
+	objects := s.render(config.Files, o)
 
 	for _, act := range []struct {
 		what string
@@ -333,7 +336,7 @@ func TestADefinitionIsServedBeforeWhatItDefines(t *testing.T) {
 	s.create(theirs)
 
 	want := "customresourcedefinition.apiextensions.k8s.io/tides.tides.example kept: " +
-		"objects of it exist and would be deleted with it: delete them first"
+		"objects of it exist and would be deleted with it: default/theirs"
 	if got := s.uninstall(objects); !slices.Contains(got, want) {
 		t.Errorf("with an object left, uninstalling says\n%s", strings.Join(got, "\n"))
 	}
@@ -346,6 +349,90 @@ func TestADefinitionIsServedBeforeWhatItDefines(t *testing.T) {
 	if got := s.uninstall(objects); !slices.Contains(got, want) {
 		t.Errorf("with no object left, uninstalling says\n%s", strings.Join(got, "\n"))
 	}
+}
+
+func TestDeletingObjectsComesBeforeTheManagerGoesAndStopsAtNothingElse(t *testing.T) {
+	s := newStory(t)
+	name := plane.Namespace(t)
+	o := withManager(name)
+	o.Dialects = []string{"graph"}
+	objects := s.render(config.Files, o)
+	s.install(objects, install.ApplyOptions{})
+
+	theirs := &unstructured.Unstructured{Object: map[string]any{"spec": map[string]any{
+		"schema": map[string]any{"apiVersion": "v1alpha1", "kind": "Shop"},
+	}}}
+	theirs.SetGroupVersionKind(schema.GroupVersionKind{Group: "kro.run", Version: "v1alpha1", Kind: "ResourceGraphDefinition"})
+	theirs.SetName("shop")
+	theirs.SetFinalizers([]string{"kro.run/finalizer"})
+	s.create(theirs)
+
+	want := "customresourcedefinition.apiextensions.k8s.io/resourcegraphdefinitions.kro.run kept: " +
+		"objects of it exist and would be deleted with it: shop"
+	if got := s.uninstall(objects); !slices.Contains(got, want) {
+		t.Errorf("with an object left, uninstalling says\n%s", strings.Join(got, "\n"))
+	}
+
+	s.install(objects, install.ApplyOptions{})
+
+	ctx, cancel := context.WithTimeout(t.Context(), limit)
+	defer cancel()
+
+	managers := make(chan bool, 1)
+
+	go func() { managers <- letGo(ctx, t, theirs, name) }()
+
+	s.reported = nil
+	if err := s.installer.Uninstall(ctx, objects, install.UninstallOptions{DeleteObjects: true}); err != nil {
+		t.Fatal(err)
+	}
+
+	if !<-managers {
+		t.Error("the manager was gone before the object was")
+	}
+
+	if got, want := s.reported[0], "resourcegraphdefinition.kro.run/shop deleted"; got != want {
+		t.Errorf("uninstalling first says %q, want %q", got, want)
+	}
+
+	if want := "customresourcedefinition.apiextensions.k8s.io/resourcegraphdefinitions.kro.run deleted"; !slices.Contains(s.reported, want) {
+		t.Errorf("uninstalling says\n%s", strings.Join(s.reported, "\n"))
+	}
+}
+
+// letGo does what a manager does with a definition that is being deleted, and says whether the manager's Deployment is
+// there at that time.
+func letGo(ctx context.Context, t *testing.T, obj *unstructured.Unstructured, namespace string) bool {
+	t.Helper()
+
+	c := plane.Client(t)
+	list := &unstructured.UnstructuredList{}
+	list.SetGroupVersionKind(obj.GroupVersionKind())
+
+	w, err := c.Watch(ctx, list)
+	if err != nil {
+		t.Error(err)
+
+		return false
+	}
+	defer w.Stop()
+
+	for event := range w.ResultChan() {
+		now, ok := event.Object.(*unstructured.Unstructured)
+		if !ok || now.GetDeletionTimestamp() == nil {
+			continue
+		}
+
+		err := c.Get(ctx, client.ObjectKey{Namespace: namespace, Name: "lockstep"}, &appsv1.Deployment{})
+
+		if err := c.Patch(ctx, now, client.RawPatch(types.MergePatchType, []byte(`{"metadata":{"finalizers":null}}`))); err != nil {
+			t.Error(err)
+		}
+
+		return err == nil
+	}
+
+	return false
 }
 
 func TestWaitingEndsWithTheReasonOfItsContext(t *testing.T) {
@@ -387,7 +474,7 @@ func TestWaitingEndsWithTheReasonOfItsContext(t *testing.T) {
 		}
 	}()
 
-	err = s.installer.Uninstall(ctx, objects)
+	err = s.installer.Uninstall(ctx, objects, install.UninstallOptions{})
 	if !errors.Is(err, errEnough) || !strings.Contains(err.Error(), "serviceaccount/lockstep") {
 		t.Errorf("got error %v, want the reason of the context and the object that is waited for", err)
 	}
@@ -452,34 +539,149 @@ func TestTheManagerMayDoWhatItNeedsAndNotMore(t *testing.T) {
 	inOwn["configmaps"] = []string{"get", "list", "watch", "create", "update", "patch"}
 	inOwn["coordination.k8s.io/leases"] = []string{"create", "get", "update", "patch"}
 
+	for namespace, rights := range map[string]map[string][]string{"default": everywhere, own: inOwn} {
+		checkRights(t, own, namespace, rights)
+	}
+}
+
+// TestTheGraphDialectMayDo_Section13WhatItsRolesSay asks the server before and after somebody adds a labelled role.
+func TestTheGraphDialectMayDo_Section13WhatItsRolesSay(t *testing.T) {
+	s := newStory(t)
+	own := plane.Namespace(t)
+	o := install.Options{Dialects: []string{"graph"}, Namespace: own}
+	s.install(s.render(config.Files, o), install.ApplyOptions{})
+
+	all := []string{"get", "list", "watch", "create", "update", "patch", "delete"}
+	rights := map[string][]string{
+		"internal.kro.run/other":                 nil,
+		"events":                                 {"create", "patch"},
+		"events.k8s.io/events":                   {"create", "patch"},
+		"configmaps":                             nil,
+		"secrets":                                nil,
+		"serviceaccounts":                        nil,
+		"apps/deployments":                       nil,
+		"rbac.authorization.k8s.io/clusterroles": nil,
+		"rbac.authorization.k8s.io/rolebindings": nil,
+		"example.com/shops":                      nil,
+		"authentication.k8s.io/userextras":       nil,
+	}
+
+	for _, resource := range []string{
+		"kro.run/resourcegraphdefinitions", "kro.run/resourcegraphdefinitions/status",
+		"kro.run/shops", "kro.run/shops/status", "kro.run/shops/finalizers",
+		"internal.kro.run/graphrevisions", "internal.kro.run/graphrevisions/status",
+		"apiextensions.k8s.io/customresourcedefinitions",
+	} {
+		rights[resource] = all
+	}
+
+	checkRights(t, own, "default", rights)
+
+	role := &rbacv1.ClusterRole{
+		ObjectMeta: metav1.ObjectMeta{
+			Name: own, Labels: map[string]string{"rbac.kro.run/aggregate-to-controller": "true"},
+		},
+		Rules: []rbacv1.PolicyRule{
+			{APIGroups: []string{""}, Resources: []string{"configmaps"}, Verbs: []string{"get", "patch"}},
+			{APIGroups: []string{""}, Resources: []string{"serviceaccounts"}, Verbs: []string{"impersonate"}},
+		},
+	}
+	s.create(role)
+	t.Cleanup(func() {
+		if err := s.client.Delete(context.WithoutCancel(t.Context()), role); err != nil {
+			t.Error(err)
+		}
+	})
+
+	rights["configmaps"] = []string{"get", "patch"}
+	rights["serviceaccounts"] = []string{"impersonate"}
+	checkRights(t, own, "default", rights)
+
+	o.Unrestricted = true
+	s.install(s.render(config.Files, o), install.ApplyOptions{})
+
+	for resource := range rights {
+		rights[resource] = append([]string{"deletecollection", "impersonate"}, all...)
+	}
+
+	checkRights(t, own, "default", rights)
+}
+
+// TestTheClustersOwnRolesMayDo_Section13WhatPeopleNeed asks the server about people with the roles edit and view.
+func TestTheClustersOwnRolesMayDo_Section13WhatPeopleNeed(t *testing.T) {
+	s := newStory(t)
+	own := plane.Namespace(t)
+	s.install(s.render(config.Files, install.Options{Dialects: []string{"graph"}, Namespace: own}), install.ApplyOptions{})
+
+	read := []string{"get", "list", "watch"}
+
+	for role, want := range map[string][]string{
+		"view":  read,
+		"edit":  append([]string{"create", "update", "patch", "delete", "deletecollection"}, read...),
+		"admin": append([]string{"create", "update", "patch", "delete", "deletecollection"}, read...),
+	} {
+		namespace := plane.Namespace(t)
+		s.create(&rbacv1.RoleBinding{
+			ObjectMeta: metav1.ObjectMeta{Namespace: namespace, Name: role},
+			RoleRef:    rbacv1.RoleRef{APIGroup: rbacv1.GroupName, Kind: "ClusterRole", Name: role},
+			Subjects:   []rbacv1.Subject{{Kind: "ServiceAccount", Namespace: namespace, Name: "lockstep"}},
+		})
+		checkRights(t, namespace, namespace, map[string][]string{"kro.run/shops": want})
+	}
+}
+
+// checkRights asks the server what the service account lockstep of a namespace may do in another. A right may take a
+// moment to arrive; what must not be allowed is asked once, afterwards.
+func checkRights(t *testing.T, of, in string, rights map[string][]string) {
+	t.Helper()
+
 	clientset, err := kubernetes.NewForConfig(plane.Config(t))
 	if err != nil {
 		t.Fatal(err)
 	}
 
-	for namespace, rights := range map[string]map[string][]string{"default": everywhere, own: inOwn} {
-		for resource, want := range rights {
-			group, name, grouped := strings.Cut(resource, "/")
-			if !grouped {
-				group, name = "", resource
+	ctx, cancel := context.WithTimeout(t.Context(), limit)
+	defer cancel()
+
+	allowed := func(resource, verb string) bool {
+		t.Helper()
+
+		parts := strings.SplitN(resource+"//", "/", 4)
+		group, name, sub := parts[0], parts[1], parts[2]
+
+		if !strings.Contains(resource, "/") {
+			group, name = "", resource
+		}
+
+		answer, err := clientset.AuthorizationV1().SubjectAccessReviews().Create(ctx, &authorizationv1.SubjectAccessReview{
+			Spec: authorizationv1.SubjectAccessReviewSpec{
+				User: "system:serviceaccount:" + of + ":lockstep",
+				ResourceAttributes: &authorizationv1.ResourceAttributes{
+					Namespace: in, Group: group, Resource: name, Subresource: sub, Verb: verb,
+				},
+			},
+		}, metav1.CreateOptions{})
+		if err != nil {
+			t.Fatalf("%s %s in namespace %s: %v", verb, resource, in, err)
+		}
+
+		return answer.Status.Allowed
+	}
+
+	for resource, want := range rights {
+		for _, verb := range want {
+			for !allowed(resource, verb) { // ends with the context
+				continue
 			}
+		}
+	}
 
-			for _, verb := range []string{"get", "list", "watch", "create", "update", "patch", "delete", "deletecollection"} {
-				review := &authorizationv1.SubjectAccessReview{Spec: authorizationv1.SubjectAccessReviewSpec{
-					User: "system:serviceaccount:" + own + ":lockstep",
-					ResourceAttributes: &authorizationv1.ResourceAttributes{
-						Namespace: namespace, Group: group, Resource: name, Verb: verb,
-					},
-				}}
-
-				answer, err := clientset.AuthorizationV1().SubjectAccessReviews().Create(t.Context(), review, metav1.CreateOptions{})
-				if err != nil {
-					t.Fatal(err)
-				}
-
-				if got := answer.Status.Allowed; got != slices.Contains(want, verb) {
-					t.Errorf("%s %s in namespace %s: allowed is %v", verb, resource, namespace, got)
-				}
+	for resource, want := range rights {
+		for _, verb := range []string{
+			"get", "list", "watch", "create", "update", "patch", "delete", "deletecollection", "impersonate",
+		} {
+			if !slices.Contains(want, verb) && allowed(resource, verb) {
+				t.Errorf("%s %s in namespace %s is allowed", verb, resource, in)
 			}
 		}
 	}

@@ -28,6 +28,9 @@ const (
 const (
 	managerFolder  = "manager"
 	dialectsFolder = "dialects"
+	// Within the folder of a dialect.
+	definitionsFolder  = "crd"
+	unrestrictedFolder = "unrestricted"
 )
 
 // Options say what an installation consists of.
@@ -38,6 +41,9 @@ type Options struct {
 	Namespace string
 	// Image is the manager's container image. Without one the manager itself is left out: it runs elsewhere.
 	Image string
+	// Unrestricted gives the dialects that write objects of any kind every right, instead of the rights that roles with
+	// a label grant them.
+	Unrestricted bool
 }
 
 // Dialects lists the dialects that there are manifests for, sorted.
@@ -66,7 +72,7 @@ func Render(files fs.FS, o Options) ([]*unstructured.Unstructured, error) {
 		return nil, fmt.Errorf("namespace %q cannot be used: %s", o.Namespace, strings.Join(problems, "; "))
 	}
 
-	folders, err := folders(files, o.Dialects)
+	folders, err := folders(files, o)
 	if err != nil {
 		return nil, err
 	}
@@ -97,6 +103,26 @@ func Render(files fs.FS, o Options) ([]*unstructured.Unstructured, error) {
 	return objects, nil
 }
 
+// Obsolete returns the objects that an earlier installation with other options may have made and that one with these
+// options does not have. The namespace is the same.
+func Obsolete(files fs.FS, o Options) ([]*unstructured.Unstructured, error) {
+	wanted, err := Render(files, o)
+	if err != nil {
+		return nil, err
+	}
+
+	o.Unrestricted = true
+
+	possible, err := Render(files, o)
+	if err != nil {
+		return nil, err
+	}
+
+	return slices.DeleteFunc(possible, func(obj *unstructured.Unstructured) bool {
+		return slices.ContainsFunc(wanted, func(w *unstructured.Unstructured) bool { return Name(w) == Name(obj) })
+	}), nil
+}
+
 // Write writes the objects as one stream of YAML documents.
 func Write(w io.Writer, objects []*unstructured.Unstructured) error {
 	for _, obj := range objects {
@@ -121,25 +147,31 @@ func Name(obj *unstructured.Unstructured) string {
 	return strings.ToLower(kind.String()) + "/" + obj.GetName()
 }
 
-func folders(files fs.FS, dialects []string) ([]string, error) {
+func folders(files fs.FS, o Options) ([]string, error) {
 	accepted, err := Dialects(files)
 	if err != nil {
 		return nil, err
 	}
 
-	if len(dialects) == 0 {
+	if len(o.Dialects) == 0 {
 		return nil, fmt.Errorf("no dialect is given: accepted are %s", strings.Join(accepted, ", "))
 	}
 
 	found := []string{managerFolder}
 
-	for _, d := range dialects {
+	for _, d := range o.Dialects {
 		if !slices.Contains(accepted, d) {
 			return nil, fmt.Errorf("unknown dialect %q: accepted are %s", d, strings.Join(accepted, ", "))
 		}
 
-		if folder := path.Join(dialectsFolder, d); !slices.Contains(found, folder) {
-			found = append(found, folder)
+		folder := path.Join(dialectsFolder, d)
+		if slices.Contains(found, folder) {
+			continue
+		}
+
+		found = append(found, folder, path.Join(folder, definitionsFolder))
+		if o.Unrestricted {
+			found = append(found, path.Join(folder, unrestrictedFolder))
 		}
 	}
 

@@ -3,12 +3,14 @@ package install_test
 import (
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 	"testing"
 	"testing/fstest"
 
 	"github.com/google/go-cmp/cmp"
 	rbacv1 "k8s.io/api/rbac/v1"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"sigs.k8s.io/yaml"
 
 	"github.com/lockstep-dev/lockstep/config"
@@ -27,10 +29,40 @@ func TestRenderListsWhatAnInstallationConsistsOf(t *testing.T) {
 		"clusterrole.rbac.authorization.k8s.io/lockstep-reload",
 	}
 
+	crds := []string{
+		"customresourcedefinition.apiextensions.k8s.io/graphrevisions.internal.kro.run",
+		"customresourcedefinition.apiextensions.k8s.io/resourcegraphdefinitions.kro.run",
+	}
+	graph := []string{
+		"clusterrole.rbac.authorization.k8s.io/lockstep-graph-aggregated",
+		"clusterrolebinding.rbac.authorization.k8s.io/lockstep-graph-aggregated",
+		"clusterrolebinding.rbac.authorization.k8s.io/lockstep-graph",
+		"clusterrole.rbac.authorization.k8s.io/lockstep-graph-edit",
+		"clusterrole.rbac.authorization.k8s.io/lockstep-graph-view",
+		"clusterrole.rbac.authorization.k8s.io/lockstep-graph",
+	}
+	unrestricted := []string{
+		"clusterrolebinding.rbac.authorization.k8s.io/lockstep-graph-unrestricted",
+		"clusterrole.rbac.authorization.k8s.io/lockstep-graph-unrestricted",
+	}
+	manager := []string{"deployment.apps/lockstep in NS"}
+
 	cases := map[string]struct {
 		options install.Options
 		want    []string
 	}{
+		"§13 definitions come before everything that is not a namespace": {
+			options: install.Options{Dialects: []string{"reload", "graph"}, Image: "registry.example/lockstep:v1"},
+			want:    replace(slices.Concat(rights[:1], crds, rights[1:], graph, manager), "NS", "lockstep-system"),
+		},
+		"§13 every right comes besides where it is asked for": {
+			options: install.Options{Dialects: []string{"graph"}, Unrestricted: true},
+			want:    replace(slices.Concat(rights[:1], crds, rights[1:4], graph, unrestricted), "NS", "lockstep-system"),
+		},
+		"a dialect that has no objects of any kind has no rights on them": {
+			options: install.Options{Dialects: []string{"reload"}, Unrestricted: true},
+			want:    replace(rights, "NS", "lockstep-system"),
+		},
 		"without an image the manager is left out": {
 			options: install.Options{Dialects: []string{"reload"}},
 			want:    replace(rights, "NS", "lockstep-system"),
@@ -89,10 +121,10 @@ func TestRenderRefusesWhatItCannotInstall(t *testing.T) {
 	}{
 		"an unknown dialect, naming those that there are": {
 			options: install.Options{Dialects: []string{"reload", "grpah"}},
-			want:    `unknown dialect "grpah": accepted are reload`,
+			want:    `unknown dialect "grpah": accepted are graph, reload`,
 		},
 		"no dialect at all": {
-			want: "no dialect is given: accepted are reload",
+			want: "no dialect is given: accepted are graph, reload",
 		},
 		"a namespace that cannot exist": {
 			options: install.Options{Dialects: []string{"reload"}, Namespace: "Ops!"},
@@ -160,13 +192,24 @@ func TestRenderMakesTheManagerOfThisInstallation(t *testing.T) {
 	}
 }
 
-// TestTheChartGrantsTheSameRights keeps the copies that the chart reads from drifting away.
-func TestTheChartGrantsTheSameRights(t *testing.T) {
+// TestTheChartHasTheSameDefinitionsAndRights keeps the copies that the chart reads from drifting away.
+func TestTheChartHasTheSameDefinitionsAndRights(t *testing.T) {
 	t.Parallel()
 
 	copies := map[string]string{
-		"manager/role.yaml":                 "manager-role.yaml",
-		"dialects/reload/cluster-role.yaml": "reload-cluster-role.yaml",
+		"manager/role.yaml":                                        "manager-role.yaml",
+		"dialects/reload/cluster-role.yaml":                        "reload-cluster-role.yaml",
+		"dialects/graph/cluster-role.yaml":                         "graph-cluster-role.yaml",
+		"dialects/graph/cluster-role-aggregated.yaml":              "graph-cluster-role-aggregated.yaml",
+		"dialects/graph/cluster-role-edit.yaml":                    "graph-cluster-role-edit.yaml",
+		"dialects/graph/cluster-role-view.yaml":                    "graph-cluster-role-view.yaml",
+		"dialects/graph/unrestricted/cluster-role.yaml":            "graph-cluster-role-unrestricted.yaml",
+		"dialects/graph/crd/kro.run_resourcegraphdefinitions.yaml": "graph-crd-resourcegraphdefinitions.yaml",
+		"dialects/graph/crd/internal.kro.run_graphrevisions.yaml":  "graph-crd-graphrevisions.yaml",
+	}
+
+	if there, err := os.ReadDir(chartFiles()); err != nil || len(there) != len(copies) {
+		t.Errorf("the chart has %d files (error %v), and %d are known", len(there), err, len(copies))
 	}
 
 	for from, to := range copies {
@@ -178,7 +221,7 @@ func TestTheChartGrantsTheSameRights(t *testing.T) {
 				t.Fatal(err)
 			}
 
-			got, err := os.ReadFile(filepath.Join("..", "..", "charts", "lockstep", "files", to))
+			got, err := os.ReadFile(filepath.Join(chartFiles(), to))
 			if err != nil {
 				t.Fatal(err)
 			}
@@ -190,30 +233,71 @@ func TestTheChartGrantsTheSameRights(t *testing.T) {
 	}
 }
 
+func chartFiles() string { return filepath.Join("..", "..", "charts", "lockstep", "files") }
+
 func TestNoRuleGrantsEverything(t *testing.T) {
 	t.Parallel()
 
-	for _, file := range []string{"manager/role.yaml", "dialects/reload/cluster-role.yaml"} {
-		text, err := config.Files.ReadFile(file)
-		if err != nil {
-			t.Fatal(err)
-		}
+	// The names of the kinds that definitions make are not known beforehand, their group is.
+	ofInstances := rbacv1.PolicyRule{APIGroups: []string{"kro.run"}, Resources: []string{"*"}}
 
-		role := rbacv1.ClusterRole{}
-		if err := yaml.UnmarshalStrict(text, &role); err != nil {
-			t.Fatalf("%s: %v", file, err)
-		}
+	for _, file := range []string{
+		"manager/role.yaml", "dialects/reload/cluster-role.yaml", "dialects/graph/cluster-role.yaml",
+		"dialects/graph/cluster-role-edit.yaml", "dialects/graph/cluster-role-view.yaml",
+	} {
+		role := clusterRole(t, file)
 
 		if len(role.Rules) == 0 {
 			t.Errorf("%s has no rules", file)
 		}
 
 		for _, rule := range role.Rules {
-			if strings.Contains(rule.String(), "*") {
-				t.Errorf("%s: rule %v has a wildcard", file, rule)
+			verbs := rule.Verbs
+			rule.Verbs = nil
+
+			if strings.Contains(rule.String(), "*") && !cmp.Equal(rule, ofInstances) || slices.Contains(verbs, "*") {
+				t.Errorf("%s: rule %v %v has a wildcard", file, verbs, rule)
+			}
+
+			if slices.Contains(verbs, "impersonate") {
+				t.Errorf("%s: rule %v lets the manager act as somebody else", file, rule)
 			}
 		}
 	}
+}
+
+func TestTheAggregatedRole_Section13HasTheLabelOfExistingRolesAndNoRules(t *testing.T) {
+	t.Parallel()
+
+	role := clusterRole(t, "dialects/graph/cluster-role-aggregated.yaml")
+
+	// Rules of ours would be taken away by the control plane, and come back with the next installation.
+	if len(role.Rules) > 0 {
+		t.Errorf("it has rules: %v", role.Rules)
+	}
+
+	want := &rbacv1.AggregationRule{ClusterRoleSelectors: []metav1.LabelSelector{
+		{MatchLabels: map[string]string{"rbac.kro.run/aggregate-to-controller": "true"}},
+	}}
+	if diff := cmp.Diff(want, role.AggregationRule); diff != "" {
+		t.Errorf("aggregation (-want +got):\n%s", diff)
+	}
+}
+
+func clusterRole(t *testing.T, file string) rbacv1.ClusterRole {
+	t.Helper()
+
+	text, err := config.Files.ReadFile(file)
+	if err != nil {
+		t.Fatal(err)
+	}
+
+	role := rbacv1.ClusterRole{}
+	if err := yaml.UnmarshalStrict(text, &role); err != nil {
+		t.Fatalf("%s: %v", file, err)
+	}
+
+	return role
 }
 
 func replace(lines []string, old, with string) []string {

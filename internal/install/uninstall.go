@@ -20,11 +20,24 @@ const (
 	leaseName  = "lockstep"
 )
 
+// UninstallOptions say how objects are taken away.
+type UninstallOptions struct {
+	// DeleteObjects deletes the objects of the installed definitions before anything else, while the manager that has
+	// to let go of them is still there.
+	DeleteObjects bool
+}
+
 // Uninstall deletes the objects of [Render], in the opposite order, and what a manager kept beside them. An
 // object that was not installed, a definition that still has objects and a namespace that holds anything else
 // are kept. It waits until each is gone.
-func (i *Installer) Uninstall(ctx context.Context, objects []*unstructured.Unstructured) (err error) {
+func (i *Installer) Uninstall(ctx context.Context, objects []*unstructured.Unstructured, o UninstallOptions) (err error) {
 	defer func() { err = because(ctx, err) }()
+
+	if o.DeleteObjects {
+		if err := i.deleteObjects(ctx, objects); err != nil {
+			return err
+		}
+	}
 
 	var namespaces []*unstructured.Unstructured
 
@@ -48,6 +61,91 @@ func (i *Installer) Uninstall(ctx context.Context, objects []*unstructured.Unstr
 		if err := i.remove(ctx, obj); err != nil {
 			return fmt.Errorf("delete %s: %w", Name(obj), err)
 		}
+	}
+
+	return nil
+}
+
+// Withdraw deletes those of the objects that are there and were installed, as [Obsolete] returns them, and reports
+// these alone.
+func (i *Installer) Withdraw(ctx context.Context, objects []*unstructured.Unstructured, dryRun bool) (err error) {
+	defer func() { err = because(ctx, err) }()
+
+	for _, obj := range slices.Backward(objects) {
+		now, err := i.get(ctx, obj)
+		if err != nil {
+			return fmt.Errorf("look at %s: %w", Name(obj), err)
+		}
+
+		if now == nil || !ours(now) {
+			continue
+		}
+
+		if dryRun {
+			i.report(Result{Object: obj, Outcome: Deleted})
+
+			continue
+		}
+
+		if err := i.remove(ctx, obj); err != nil {
+			return fmt.Errorf("delete %s: %w", Name(obj), err)
+		}
+	}
+
+	return nil
+}
+
+// deleteObjects deletes every object of the definitions that were installed.
+func (i *Installer) deleteObjects(ctx context.Context, objects []*unstructured.Unstructured) error {
+	for _, definition := range slices.Backward(objects) {
+		if !isDefinition(definition) {
+			continue
+		}
+
+		now, err := i.get(ctx, definition)
+		if err != nil {
+			return fmt.Errorf("look at %s: %w", Name(definition), err)
+		}
+
+		if now == nil || !ours(now) {
+			continue
+		}
+
+		if err := i.deleteObjectsOf(ctx, definition); err != nil {
+			return fmt.Errorf("delete the objects of %s: %w", Name(definition), err)
+		}
+	}
+
+	return nil
+}
+
+func (i *Installer) deleteObjectsOf(ctx context.Context, definition *unstructured.Unstructured) error {
+	found, err := i.instances(ctx, definition)
+	if err != nil {
+		return err
+	}
+
+	objects := make([]*unstructured.Unstructured, len(found))
+
+	// First all, then the wait: they may go at the same time.
+	for n := range found {
+		obj := &unstructured.Unstructured{}
+		obj.SetGroupVersionKind(found[n].GroupVersionKind())
+		obj.SetNamespace(found[n].GetNamespace())
+		obj.SetName(found[n].GetName())
+
+		objects[n] = obj
+		if err := i.client.Delete(ctx, obj); client.IgnoreNotFound(err) != nil {
+			return fmt.Errorf("delete %s: %w", obj.GetName(), err)
+		}
+	}
+
+	for _, obj := range objects {
+		if err := i.until(ctx, obj, gone); err != nil {
+			return fmt.Errorf("wait until %s is gone: %w", obj.GetName(), err)
+		}
+
+		i.report(Result{Object: obj, Outcome: Deleted})
 	}
 
 	return nil
@@ -110,14 +208,21 @@ func (i *Installer) reasonToKeep(
 
 		return "it holds " + enumerate(foreign), nil
 	case isDefinition(obj):
-		return i.instances(ctx, obj)
+		found, err := i.instances(ctx, obj)
+		if err != nil || len(found) == 0 {
+			return "", err
+		}
+
+		return "objects of it exist and would be deleted with it: " + enumerate(names(found)), nil
 	}
 
 	return "", nil
 }
 
-// instances says that a definition has objects: they would go with it.
-func (i *Installer) instances(ctx context.Context, definition *unstructured.Unstructured) (string, error) {
+// instances are the objects of a definition.
+func (i *Installer) instances(
+	ctx context.Context, definition *unstructured.Unstructured,
+) ([]metav1.PartialObjectMetadata, error) {
 	group, _, _ := unstructured.NestedString(definition.Object, "spec", "group")
 	kind, _, _ := unstructured.NestedString(definition.Object, "spec", "names", "kind")
 	versions, _, _ := unstructured.NestedSlice(definition.Object, "spec", "versions")
@@ -130,19 +235,11 @@ func (i *Installer) instances(ctx context.Context, definition *unstructured.Unst
 
 		name, _ := version["name"].(string)
 
-		found, err := i.list(ctx, schema.GroupVersionKind{Group: group, Version: name, Kind: kind}, client.Limit(1))
-		if err != nil {
-			return "", err
-		}
-
-		if len(found) > 0 {
-			return "objects of it exist and would be deleted with it: delete them first", nil
-		}
-
-		return "", nil
+		// Any version has them all.
+		return i.list(ctx, schema.GroupVersionKind{Group: group, Version: name, Kind: kind})
 	}
 
-	return "", nil
+	return nil, nil
 }
 
 // foreign lists what a namespace holds that is neither installed nor there in every namespace.
@@ -248,6 +345,21 @@ func (i *Installer) list(
 	}
 
 	return list.Items, nil
+}
+
+func names(objects []metav1.PartialObjectMetadata) []string {
+	all := make([]string, 0, len(objects))
+
+	for n := range objects {
+		name := objects[n].GetName()
+		if namespace := objects[n].GetNamespace(); namespace != "" {
+			name = namespace + "/" + name
+		}
+
+		all = append(all, name)
+	}
+
+	return all
 }
 
 // enumerate names the first few.

@@ -16,6 +16,7 @@ import (
 	authorizationv1 "k8s.io/api/authorization/v1"
 	batchv1 "k8s.io/api/batch/v1"
 	corev1 "k8s.io/api/core/v1"
+	apiextensionsv1 "k8s.io/apiextensions-apiserver/pkg/apis/apiextensions/v1"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/runtime"
 	"k8s.io/apimachinery/pkg/util/uuid"
@@ -25,9 +26,12 @@ import (
 	"k8s.io/klog/v2"
 	ctrl "sigs.k8s.io/controller-runtime"
 	"sigs.k8s.io/controller-runtime/pkg/client"
+	"sigs.k8s.io/controller-runtime/pkg/healthz"
 	metricsserver "sigs.k8s.io/controller-runtime/pkg/metrics/server"
 
 	configv1alpha1 "github.com/lockstep-dev/lockstep/api/config/v1alpha1"
+	revisionv1alpha1 "github.com/lockstep-dev/lockstep/api/kro/revision/v1alpha1"
+	krov1alpha1 "github.com/lockstep-dev/lockstep/api/kro/v1alpha1"
 	"github.com/lockstep-dev/lockstep/internal/telemetry"
 )
 
@@ -64,6 +68,12 @@ func Run(
 	if slices.Contains(configuration.Dialects, configv1alpha1.DialectReload) {
 		if sinks, err = addReload(ctx, m, o); err != nil {
 			return fmt.Errorf("start the reload dialect: %w", err)
+		}
+	}
+
+	if slices.Contains(configuration.Dialects, configv1alpha1.DialectGraph) {
+		if err := addGraph(m, o); err != nil {
+			return fmt.Errorf("start the graph dialect: %w", err)
 		}
 	}
 
@@ -123,6 +133,7 @@ func newManager(o options) (ctrl.Manager, error) {
 			BindAddress:   o.configuration.Metrics.BindAddress,
 			ExtraHandlers: map[string]http.Handler{"/live": http.HandlerFunc(alive)},
 		},
+		HealthProbeBindAddress:  o.configuration.Health.BindAddress,
 		GracefulShutdownTimeout: new(drainTime),
 	}
 	if o.configuration.Pprof.Enabled {
@@ -146,6 +157,10 @@ func newManager(o options) (ctrl.Manager, error) {
 	m, err := ctrl.NewManager(o.config, settings)
 	if err != nil {
 		return nil, fmt.Errorf("make the manager: %w", err)
+	}
+
+	if err := errors.Join(m.AddHealthzCheck("ping", healthz.Ping), m.AddReadyzCheck("ping", healthz.Ping)); err != nil {
+		return nil, fmt.Errorf("add the health probes: %w", err)
 	}
 
 	return m, nil
@@ -193,7 +208,8 @@ func scheme() *runtime.Scheme {
 	// These cannot fail: the types are compiled in.
 	_ = errors.Join(
 		corev1.AddToScheme(s), appsv1.AddToScheme(s), batchv1.AddToScheme(s), authorizationv1.AddToScheme(s),
-		metav1.AddMetaToScheme(s),
+		metav1.AddMetaToScheme(s), apiextensionsv1.AddToScheme(s),
+		krov1alpha1.AddToScheme(s), revisionv1alpha1.AddToScheme(s),
 	)
 
 	return s

@@ -13,17 +13,22 @@ const (
 // DialectReload serves the annotations by which workloads ask to be rolled when a ConfigMap or a Secret changes.
 const DialectReload = "reload"
 
+// DialectGraph serves ResourceGraphDefinitions and the kinds that they make.
+const DialectGraph = "graph"
+
 // LockstepConfiguration configures one manager.
 type LockstepConfiguration struct {
 	metav1.TypeMeta `json:",inline"`
 
-	// Dialects are the APIs that the manager serves. Only "reload" exists. Default: all that exist.
+	// Dialects are the APIs that the manager serves. "reload" and "graph" exist. Default: all that exist.
 	Dialects []string `json:"dialects,omitempty"`
 	// Namespace is where the manager keeps its Lease and its records. Default: the namespace that the manager runs
 	// in or, outside a cluster, that of the kubeconfig's context.
 	Namespace string `json:"namespace,omitempty"`
 	// Metrics configures the server of /metrics and /live.
 	Metrics Metrics `json:"metrics,omitzero"`
+	// Health configures the server of /healthz and /readyz.
+	Health Health `json:"health,omitzero"`
 	// Pprof configures the server of /debug/pprof.
 	Pprof Pprof `json:"pprof,omitzero"`
 	// LeaderElection lets several replicas run of which one works.
@@ -32,6 +37,8 @@ type LockstepConfiguration struct {
 	Log Log `json:"log,omitzero"`
 	// Reload configures the dialect "reload".
 	Reload ReloadConfiguration `json:"reload,omitzero"`
+	// Graph configures the dialect "graph".
+	Graph GraphConfiguration `json:"graph,omitzero"`
 }
 
 // Metrics configures the server of /metrics and /live.

@@ -46,3 +46,41 @@ helm.sh/chart: {{ printf "%s-%s" .Chart.Name .Chart.Version | replace "+" "_" }}
 -}}
 {{- mergeOverwrite $base (deepCopy .Values.config) | toYaml -}}
 {{- end -}}
+
+{{- /* A cluster role from files/ under the release's name and, when bound, its binding to the manager. */ -}}
+{{- define "lockstep.clusterRole" -}}
+{{- $role := .root.Files.Get .file | fromYaml -}}
+{{- $name := printf "%s-%s" (include "lockstep.fullname" .root) .name -}}
+apiVersion: rbac.authorization.k8s.io/v1
+kind: ClusterRole
+metadata:
+  name: {{ $name }}
+  labels:
+    {{- merge (include "lockstep.labels" .root | fromYaml) $role.metadata.labels | toYaml | nindent 4 }}
+{{- with $role.aggregationRule }}
+aggregationRule:
+  {{- toYaml . | nindent 2 }}
+{{- end }}
+{{- with $role.rules }}
+rules:
+  {{- toYaml . | nindent 2 }}
+{{- end }}
+---
+{{ if .bound -}}
+apiVersion: rbac.authorization.k8s.io/v1
+kind: ClusterRoleBinding
+metadata:
+  name: {{ $name }}
+  labels:
+    {{- include "lockstep.labels" .root | nindent 4 }}
+roleRef:
+  apiGroup: rbac.authorization.k8s.io
+  kind: ClusterRole
+  name: {{ $name }}
+subjects:
+  - kind: ServiceAccount
+    name: {{ include "lockstep.serviceAccount" .root }}
+    namespace: {{ .root.Release.Namespace }}
+---
+{{ end -}}
+{{- end -}}
