@@ -14,6 +14,7 @@ import (
 	rbacv1 "k8s.io/api/rbac/v1"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/util/wait"
+	"k8s.io/client-go/dynamic"
 	"k8s.io/client-go/kubernetes"
 	"k8s.io/client-go/rest"
 	"k8s.io/client-go/tools/clientcmd"
@@ -26,6 +27,9 @@ import (
 const (
 	// systemNamespace holds the identities, and the records of a controller that keeps some.
 	systemNamespace = "lockstep-bench"
+	accountPrefix   = "system:serviceaccount:" + systemNamespace + ":"
+	driverName      = "driver"
+	driverUser      = accountPrefix + driverName
 	// calmLimit bounds the wait for it: a controller that never rests is measured all the same.
 	calmLimit = 30 * time.Second
 	stopLimit = 60 * time.Second
@@ -41,16 +45,17 @@ type arena struct {
 	calm  time.Duration
 	audit *auditLog
 	// driver is the benchmark's own client, without a limit on its side.
-	driver   kubernetes.Interface
+	driver kubernetes.Interface
+	// anything is a client of the same identity for kinds that are not known beforehand.
+	anything dynamic.Interface
 	subjects []*subject
 }
 
-// openArena starts a plane in the folder. It must be closed also when the context has ended.
-func openArena(ctx context.Context, o options, dir string, clk clock.WithTicker) (_ *arena, err error) {
-	all, err := o.controllers()
-	if err != nil {
-		return nil, err
-	}
+// openArena starts a plane in the folder, which logs requests as the policy says, for the controllers. It must be
+// closed also when the context has ended.
+func openArena(
+	ctx context.Context, o options, all []controller, dir, rules string, clk clock.WithTicker,
+) (_ *arena, err error) {
 	dir, err = filepath.Abs(dir)
 	if err != nil {
 		return nil, fmt.Errorf("find the folder %s: %w", dir, err)
@@ -59,7 +64,7 @@ func openArena(ctx context.Context, o options, dir string, clk clock.WithTicker)
 		return nil, fmt.Errorf("make the folder: %w", err)
 	}
 	policy, log := filepath.Join(dir, "audit-policy.yaml"), filepath.Join(dir, "audit.log")
-	if err := os.WriteFile(policy, []byte(auditPolicy), 0o600); err != nil {
+	if err := os.WriteFile(policy, []byte(rules), 0o600); err != nil {
 		return nil, fmt.Errorf("write the audit policy: %w", err)
 	}
 	// What an earlier run counted in the same folder must not be read as ours.
@@ -107,9 +112,12 @@ func (a *arena) furnish(ctx context.Context, all []controller, dir, log string) 
 	if _, err := admin.RbacV1().ClusterRoleBindings().Create(ctx, binding, metav1.CreateOptions{}); err != nil {
 		return fmt.Errorf("bind the role: %w", err)
 	}
-	driver, err := a.identity(ctx, admin, "driver")
+	driver, err := a.identity(ctx, admin, driverName)
 	if err != nil {
 		return err
+	}
+	if a.anything, err = dynamic.NewForConfig(driver); err != nil {
+		return fmt.Errorf("make the client of all kinds: %w", err)
 	}
 	driver.ContentType = "application/vnd.kubernetes.protobuf"
 	if a.driver, err = kubernetes.NewForConfig(driver); err != nil {
@@ -125,7 +133,7 @@ func (a *arena) furnish(ctx context.Context, all []controller, dir, log string) 
 			return err
 		}
 		s := &subject{
-			controller: c, clock: a.clock, user: "system:serviceaccount:" + systemNamespace + ":" + name,
+			controller: c, clock: a.clock, user: accountPrefix + name,
 			kubeconfig: filepath.Join(dir, name+".kubeconfig"), log: filepath.Join(dir, name+".log"),
 		}
 		if err := writeKubeconfig(s.kubeconfig, config); err != nil {
@@ -210,21 +218,40 @@ func (a *arena) close(ctx context.Context) error {
 // rest waits until the subject has sent no request for the time of calm. Renewing a Lease does not count: a leader
 // does it for ever.
 func (a *arena) rest(ctx context.Context, s *subject) error {
+	return a.idle(ctx, calmLimit, changing(func() (int, error) {
+		counts, err := a.audit.of(s.user)
+		return counts.withoutLeases(), err
+	}))
+}
+
+// changing returns a function that tells whether the count is another one than when it was last asked.
+func changing(count func() (int, error)) func() (bool, error) {
+	last := -1
+	return func() (bool, error) {
+		n, err := count()
+		changed := n != last
+		last = n
+		return changed, err
+	}
+}
+
+// idle waits until nothing was busy for the time of calm, or until the limit is reached.
+func (a *arena) idle(ctx context.Context, limit time.Duration, busy func() (bool, error)) error {
 	const interval = 100 * time.Millisecond
 	ticker := a.clock.NewTicker(interval)
 	defer ticker.Stop()
 	begun := a.clock.Now()
-	last, since := -1, begun
+	since := begun
 	for {
-		counts, err := a.audit.of(s.user)
+		active, err := busy()
 		if err != nil {
 			return err
 		}
 		now := a.clock.Now()
-		if n := counts.all() - counts["update leases"] - counts["get leases"]; n != last {
-			last, since = n, now
+		if active {
+			since = now
 		}
-		if now.Sub(since) >= a.calm || now.Sub(begun) >= calmLimit {
+		if now.Sub(since) >= a.calm || now.Sub(begun) >= limit {
 			return nil
 		}
 		select {

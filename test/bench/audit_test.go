@@ -4,6 +4,7 @@ import (
 	"os"
 	"path/filepath"
 	"testing"
+	"time"
 
 	"github.com/google/go-cmp/cmp"
 )
@@ -64,7 +65,7 @@ func TestALineThatIsNotARequestBreaksTheCount(t *testing.T) {
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
-			l := &auditLog{counts: map[string]requests{}}
+			l := &auditLog{counts: map[string]requests{}, latest: map[string]time.Time{}}
 			if err := l.add([]byte(line)); err == nil {
 				t.Errorf("add(%q) took it", line)
 			}

@@ -26,6 +26,7 @@ const (
 	sceneAll    = "all"
 	sceneSpeed  = "speed"
 	sceneMemory = "memory"
+	sceneGraph  = "graph"
 )
 
 // options is the command line.
@@ -55,6 +56,8 @@ type options struct {
 	MemorySecrets   int
 	MemoryWorkloads int
 	MemoryChanges   int
+
+	Graph graphSizes
 
 	JSON     string
 	Markdown bool
@@ -99,8 +102,9 @@ func parse(args []string, now time.Time, help io.Writer) (options, error) {
 	flags.StringVar(&o.Dir, "dir", "", "keep the plane's data and all logs in this folder (default: a temporary one)")
 	flags.StringVar(&o.Bin, "bin", "", "folder with the control plane's binaries (default: bin/plane of the repository)")
 	flags.StringVar(&o.Lockstep, "lockstep", "bin/lockstep", "the binary to measure, or a whole command line")
-	flags.StringVar(&o.Against, "against", "", "command line of another controller to measure in the same run; it finds the plane in KUBECONFIG")
-	flags.StringVar(&o.Scene, "scene", sceneAll, "speed, memory or all")
+	flags.StringVar(&o.Against, "against", "", "command line of another controller to measure in the same run; it finds the plane in KUBECONFIG. "+
+		"With -scene graph it serves resource graphs, otherwise the annotations of reload")
+	flags.StringVar(&o.Scene, "scene", sceneAll, "speed, memory, graph or all")
 	flags.IntVar(&o.Rounds, "rounds", 3, "how often each controller has its turn in each scene")
 	flags.Int64Var(&o.Seed, "seed", now.UnixNano(), "seed of the order of changes and of the contents")
 	flags.IntVar(&o.Workloads, "workloads", 300, "speed: number of opted-in workloads")
@@ -112,6 +116,7 @@ func parse(args []string, now time.Time, help io.Writer) (options, error) {
 	flags.IntVar(&o.MemorySecrets, "memory-secrets", 5000, "memory: number of unreferenced Secrets of 10 KiB")
 	flags.IntVar(&o.MemoryWorkloads, "memory-workloads", 2000, "memory: number of opted-in workloads, without pods")
 	flags.IntVar(&o.MemoryChanges, "memory-changes", 300, "memory: number of changes before the end is measured")
+	o.Graph.flags(flags)
 	flags.StringVar(&o.JSON, "json", "", "write everything that was measured to this file")
 	flags.BoolVar(&o.Markdown, "markdown", false, "print the table as Markdown")
 	flags.BoolVar(&o.Check, "check", false, "end with 1 when a target is missed")
@@ -125,8 +130,8 @@ func (o options) validate(rest []string) error {
 	switch {
 	case len(rest) > 0:
 		return fmt.Errorf("unexpected argument %q", rest[0])
-	case !slices.Contains([]string{sceneAll, sceneSpeed, sceneMemory}, o.Scene):
-		return fmt.Errorf("-scene=%q: want speed, memory or all", o.Scene)
+	case !slices.Contains([]string{sceneAll, sceneSpeed, sceneMemory, sceneGraph}, o.Scene):
+		return fmt.Errorf("-scene=%q: want speed, memory, graph or all", o.Scene)
 	case min(o.Rounds, o.Workloads, o.Samples, o.MemoryWorkloads) < 1:
 		return errors.New("-rounds, -workloads, -samples and -memory-workloads must be at least 1")
 	case min(o.Replicas, o.MemorySecrets, o.MemoryChanges) < 0:
@@ -136,7 +141,7 @@ func (o options) validate(rest []string) error {
 	case min(o.Patience, o.Rest, o.Calm) <= 0:
 		return errors.New("-patience, -rest and -calm must be positive")
 	}
-	return nil
+	return o.Graph.validate()
 }
 
 // publish prints the table and writes the JSON file.

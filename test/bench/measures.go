@@ -24,9 +24,9 @@ func measures(o options) []measure {
 	most := func(target float64, name, unit string, of func([]*Turn, float64) float64) measure {
 		return measure{name: name, unit: unit, target: target, limited: true, of: of}
 	}
-	return []measure{
-		most(25, "single change, p50", "ms", samples(0.50)),
-		most(80, "single change, p99", "ms", samples(0.99)),
+	all := []measure{
+		most(25, "single change, p50", "ms", samples(phaseSingle, 0.50)),
+		most(80, "single change, p99", "ms", samples(phaseSingle, 0.99)),
 		free("raw limit, one patch of each workload", "s", func(turns []*Turn, _ float64) float64 {
 			return rawLimit(turns)
 		}),
@@ -55,6 +55,7 @@ func measures(o options) []measure {
 		free("of it pages of files, at the end", "MB", memories(end, func(m *memory) int64 { return m.File })),
 		free("largest resident memory until the end", "MB", memories(end, func(m *memory) int64 { return m.Peak })),
 	}
+	return append(all, graphMeasures(o.Graph, free, most)...)
 }
 
 func seconds(p *Phase) float64     { return p.Seconds }
@@ -77,13 +78,15 @@ func values(turns []*Turn, name string, of func(*Phase) float64) []float64 {
 	return all
 }
 
-// samples is a quantile of the single changes of all rounds together.
-func samples(q float64) func([]*Turn, float64) float64 {
+// samples is a quantile of the single changes of all rounds together, in the phase of that name.
+func samples(name string, q float64) func([]*Turn, float64) float64 {
 	return func(turns []*Turn, _ float64) float64 {
 		var all []float64
 		for _, t := range turns {
 			for _, p := range t.Phases {
-				all = append(all, p.Samples...)
+				if p.Name == name {
+					all = append(all, p.Samples...)
+				}
 			}
 		}
 		return quantile(all, q)
@@ -124,12 +127,12 @@ func sum(restarts bool, of func(*Phase) float64) func([]*Turn, float64) float64 
 	}
 }
 
-// memories is the largest of all rounds in megabytes.
+// memories is the largest of all rounds of the memory scene in megabytes.
 func memories(when func(*Turn) *memory, of func(*memory) int64) func([]*Turn, float64) float64 {
 	return func(turns []*Turn, _ float64) float64 {
 		var all []float64
 		for _, t := range turns {
-			if m := when(t); m != nil {
+			if m := when(t); m != nil && t.Scene == sceneMemory {
 				all = append(all, float64(of(m))/megabyte)
 			}
 		}

@@ -9,7 +9,7 @@ const phaseChanges = "changes among many"
 
 // measureMemory starts the controller before a large cluster, and measures it when its initial lists are done and
 // once more after some changes.
-func (t *turn) measureMemory(ctx context.Context) error {
+func (t *reloadTurn) measureMemory(ctx context.Context) error {
 	if err := t.start(ctx); err != nil {
 		return err
 	}

@@ -30,6 +30,8 @@ type report struct {
 	MemoryWorkloads int `json:"memoryWorkloads"`
 	MemoryChanges   int `json:"memoryChanges"`
 
+	Graph graphSizes `json:"graph"`
+
 	Rows  []row   `json:"rows"`
 	Turns []*Turn `json:"turns"`
 
@@ -47,15 +49,13 @@ type row struct {
 	Met *bool `json:"met,omitempty"`
 }
 
-func newReport(o options, all []controller, turns []*Turn, begun time.Time) report {
+func newReport(o options, names []string, turns []*Turn, begun time.Time) report {
 	r := report{
 		Date: begun.UTC(), Cores: runtime.NumCPU(), Memory: machineMemory(), Go: runtime.Version(),
 		Platform: runtime.GOOS + "/" + runtime.GOARCH, Seed: o.Seed, Rounds: o.Rounds,
 		Workloads: o.Workloads, Replicas: o.Replicas, Samples: o.Samples, Turns: turns,
 		MemorySecrets: o.MemorySecrets, MemoryWorkloads: o.MemoryWorkloads, MemoryChanges: o.MemoryChanges,
-	}
-	for _, c := range all {
-		r.controllers = append(r.controllers, c.Name)
+		Graph: o.Graph, controllers: names,
 	}
 	raw := rawLimit(turns)
 	for _, m := range measures(o) {
@@ -115,6 +115,8 @@ func (r report) machine() []string {
 		fmt.Sprintf("rounds %d, workloads %d, pods of each %d, single changes a round %d, seed %d",
 			r.Rounds, r.Workloads, r.Replicas, r.Samples, r.Seed),
 		fmt.Sprintf("memory scene: Secrets %d, workloads %d, changes %d", r.MemorySecrets, r.MemoryWorkloads, r.MemoryChanges),
+		fmt.Sprintf("graph scene: instances %d, chains %d, samples %d, at the restart %d",
+			r.Graph.Instances, r.Graph.Chains, r.Graph.Samples, r.Graph.Many),
 	}
 }
 
@@ -171,6 +173,8 @@ func phaseOrder() map[string]int {
 	rank := map[string]int{}
 	for i, name := range []string{
 		phaseSingle, phaseRest, phaseBurst, phaseLabels, phaseFanOut, phaseRestart, phaseDown, phaseChanges,
+		phaseCreated, phaseEdited, phaseDrift, phaseDefinitions, phaseChains, phaseTravel, phaseQuiet, phaseDeleted,
+		phaseEmpty, phaseMany, phaseManyRestart, phaseManyDrift,
 	} {
 		rank[name] = i
 	}

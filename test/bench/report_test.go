@@ -39,7 +39,7 @@ func measuredTurns() []*Turn {
 func TestTheTableComparesWithTheTargetsInsideTheRun(t *testing.T) {
 	t.Parallel()
 	o := options{Rest: 10 * time.Second, Rounds: 1, Workloads: 3, Samples: 3, Seed: 7}
-	r := newReport(o, []controller{{Name: "lockstep"}, {Name: "other"}}, measuredTurns(), time.Unix(1700000000, 0))
+	r := newReport(o, []string{"lockstep", "other"}, measuredTurns(), time.Unix(1700000000, 0))
 	want := [][]string{
 		{"measure", "target", "verdict", "lockstep", "other"},
 		{"single change, p50", "≤ 25 ms", "met", "10 ms", "100 ms"},
@@ -70,7 +70,7 @@ func TestTheTableComparesWithTheTargetsInsideTheRun(t *testing.T) {
 func TestOnlyATargetOfLockstepCanBeMissed(t *testing.T) {
 	t.Parallel()
 	turns := measuredTurns()[1:2]
-	r := newReport(options{Rounds: 1}, []controller{{Name: "lockstep"}, {Name: "other"}}, turns, time.Unix(1700000000, 0))
+	r := newReport(options{Rounds: 1}, []string{"lockstep", "other"}, turns, time.Unix(1700000000, 0))
 	if r.missed() {
 		t.Error("the other controller's numbers count against the targets")
 	}
@@ -80,7 +80,8 @@ func TestTheReportNamesTheMachineAndTheCosts(t *testing.T) {
 	t.Parallel()
 	r := newReport(options{
 		Rounds: 1, Workloads: 3, Samples: 3, Seed: 7, MemorySecrets: 5, MemoryWorkloads: 4, MemoryChanges: 2,
-	}, []controller{{Name: "lockstep"}},
+		Graph: graphSizes{Instances: 6, Chains: 3, Samples: 5, Many: 9},
+	}, []string{"lockstep"},
 		measuredTurns()[:1], time.Unix(1700000000, 0))
 	r.Cores, r.Memory, r.Go, r.Platform = 2, 24<<30, "go1.26", "linux/amd64"
 	r.Rows = r.Rows[:1]
@@ -93,6 +94,7 @@ func TestTheReportNamesTheMachineAndTheCosts(t *testing.T) {
 			want: `2 cores, 24.0 GiB of memory, go1.26, linux/amd64, 2023-11-14
 rounds 1, workloads 3, pods of each 0, single changes a round 3, seed 7
 memory scene: Secrets 5, workloads 4, changes 2
+graph scene: instances 6, chains 3, samples 5, at the restart 9
 
 measure             target   verdict  lockstep
 single change, p50  ≤ 25 ms  met      10 ms
@@ -109,6 +111,7 @@ restart         lockstep    0.00 s  none
 			want: `- 2 cores, 24.0 GiB of memory, go1.26, linux/amd64, 2023-11-14
 - rounds 1, workloads 3, pods of each 0, single changes a round 3, seed 7
 - memory scene: Secrets 5, workloads 4, changes 2
+- graph scene: instances 6, chains 3, samples 5, at the restart 9
 
 | measure | target | verdict | lockstep |
 |---|---|---|---|
@@ -147,7 +150,7 @@ func TestTheCommandLineIsChecked(t *testing.T) {
 		"help is no error":             {args: []string{"-help"}, want: 0, says: "-against"},
 		"an unknown flag":              {args: []string{"-fast"}, want: exitBroken, says: "-fast"},
 		"an argument":                  {args: []string{"now"}, want: exitBroken, says: `"now"`},
-		"an unknown scene":             {args: []string{"-scene", "x"}, want: exitBroken, says: "speed, memory or all"},
+		"an unknown scene":             {args: []string{"-scene", "x"}, want: exitBroken, says: "speed, memory, graph or all"},
 		"no rounds":                    {args: []string{"-rounds", "0"}, want: exitBroken, says: "-rounds"},
 		"a negative number of pods":    {args: []string{"-replicas", "-1"}, want: exitBroken, says: "-replicas"},
 		"no patience":                  {args: []string{"-patience", "0s"}, want: exitBroken, says: "-patience"},

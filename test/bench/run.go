@@ -14,22 +14,35 @@ import (
 	"k8s.io/utils/clock"
 )
 
-// sceneWork is what differs between the scenes.
-type sceneWork struct {
+// scene is one of the things that -scene names.
+type scene struct {
+	name    string
+	dialect dialect
+	// act gives each of the controllers its turns.
+	act func(ctx context.Context, b *bench, all []controller, dir string) error
+}
+
+func (o options) scenes() []scene {
+	all := []scene{
+		{name: sceneSpeed, dialect: dialectReload, act: reloadScene{
+			name: sceneSpeed, workloads: o.Workloads, replicas: o.Replicas, fresh: true, act: (*reloadTurn).speed,
+		}.run},
+		{name: sceneMemory, dialect: dialectReload, act: reloadScene{
+			name: sceneMemory, workloads: o.MemoryWorkloads, secrets: o.MemorySecrets, act: (*reloadTurn).measureMemory,
+		}.run},
+		{name: sceneGraph, dialect: dialectGraph, act: graphScene},
+	}
+	return slices.DeleteFunc(all, func(s scene) bool { return o.Scene != sceneAll && o.Scene != s.name })
+}
+
+// reloadScene is what differs between the scenes of workloads that read ConfigMaps and Secrets.
+type reloadScene struct {
 	name                string
 	workloads, replicas int
 	secrets             int
 	// fresh gives each turn a namespace of its own, so that no controller meets what another one left.
 	fresh bool
-	act   func(*turn, context.Context) error
-}
-
-func (o options) scenes() []sceneWork {
-	all := []sceneWork{
-		{name: sceneSpeed, workloads: o.Workloads, replicas: o.Replicas, fresh: true, act: (*turn).speed},
-		{name: sceneMemory, workloads: o.MemoryWorkloads, secrets: o.MemorySecrets, act: (*turn).measureMemory},
-	}
-	return slices.DeleteFunc(all, func(s sceneWork) bool { return o.Scene != sceneAll && o.Scene != s.name })
+	act   func(*reloadTurn, context.Context) error
 }
 
 // bench is one run.
@@ -52,21 +65,27 @@ func run(ctx context.Context, o options, clk clock.WithTicker, progress io.Write
 		}
 		defer func() { err = errors.Join(err, os.RemoveAll(dir)) }()
 	}
-	all, err := o.controllers()
-	if err != nil {
-		return report{}, err
-	}
 	b := &bench{
 		options: o, clock: clk, progress: progress, begun: clk.Now(),
 		rng: rand.New(rand.NewPCG(uint64(o.Seed), 0)), //nolint:gosec // reproducible on purpose
 	}
 	b.sayf("seed %d", o.Seed)
+	var names []string
 	for _, s := range o.scenes() {
-		if err := b.scene(ctx, s, filepath.Join(dir, s.name)); err != nil {
+		all, err := o.controllers(s.dialect)
+		if err != nil {
+			return report{}, err
+		}
+		for _, c := range all {
+			if !slices.Contains(names, c.Name) {
+				names = append(names, c.Name)
+			}
+		}
+		if err := s.act(ctx, b, all, filepath.Join(dir, s.name)); err != nil {
 			return report{}, fmt.Errorf("scene %s: %w", s.name, err)
 		}
 	}
-	return newReport(o, all, b.turns, b.begun), nil
+	return newReport(o, names, b.turns, b.begun), nil
 }
 
 // sayf prints a line of progress.
@@ -74,10 +93,12 @@ func (b *bench) sayf(format string, args ...any) {
 	_, _ = fmt.Fprintf(b.progress, "%6.1fs  %s\n", b.clock.Since(b.begun).Seconds(), fmt.Sprintf(format, args...))
 }
 
-// scene gives each controller its turn in each round, on one plane.
-func (b *bench) scene(ctx context.Context, s sceneWork, dir string) (err error) {
-	b.sayf("%s: starting a control plane", s.name)
-	a, err := openArena(ctx, b.options, dir, b.clock)
+// inArena does act on a plane that is closed afterwards. When the plane ends by itself, the context ends with the reason.
+func (b *bench) inArena(
+	ctx context.Context, name string, all []controller, dir, rules string, act func(context.Context, *arena) error,
+) (err error) {
+	b.sayf("%s: starting a control plane", name)
+	a, err := openArena(ctx, b.options, all, dir, rules, b.clock)
 	if err != nil {
 		return err
 	}
@@ -91,20 +112,19 @@ func (b *bench) scene(ctx context.Context, s sceneWork, dir string) (err error) 
 		case <-ctx.Done():
 		}
 	}()
-	var shared *fleet
-	if !s.fresh {
-		if shared, err = b.populate(ctx, a, s, s.name); err != nil {
-			return err
-		}
-	}
+	return act(ctx, a)
+}
+
+// inTurns calls take for each of n controllers in each round.
+func (b *bench) inTurns(n int, take func(which, round, place int) error) error {
 	for round := range b.options.Rounds {
-		order := slices.Clone(a.subjects)
-		// Who comes first must not always be the same.
-		if round%2 == 1 {
-			slices.Reverse(order)
-		}
-		for i, subject := range order {
-			if err := b.take(ctx, a, s, shared, subject, round, i); err != nil {
+		for place := range n {
+			which := place
+			// Who comes first must not always be the same.
+			if round%2 == 1 {
+				which = n - 1 - place
+			}
+			if err := take(which, round, place); err != nil {
 				return err
 			}
 		}
@@ -112,8 +132,24 @@ func (b *bench) scene(ctx context.Context, s sceneWork, dir string) (err error) 
 	return nil
 }
 
+// run gives each controller its turn in each round, on one plane.
+func (s reloadScene) run(ctx context.Context, b *bench, all []controller, dir string) error {
+	return b.inArena(ctx, s.name, all, dir, auditPolicy, func(ctx context.Context, a *arena) error {
+		var shared *fleet
+		if !s.fresh {
+			var err error
+			if shared, err = b.populate(ctx, a, s, s.name); err != nil {
+				return err
+			}
+		}
+		return b.inTurns(len(all), func(which, round, place int) error {
+			return b.take(ctx, a, s, shared, a.subjects[which], round, place)
+		})
+	})
+}
+
 // populate makes the objects of the scene.
-func (b *bench) populate(ctx context.Context, a *arena, s sceneWork, namespace string) (*fleet, error) {
+func (b *bench) populate(ctx context.Context, a *arena, s reloadScene, namespace string) (*fleet, error) {
 	b.sayf("%s: creating %d workloads and %d unreferenced Secrets", s.name, s.workloads, s.secrets)
 	f := newFleet(a.driver, namespace, s.workloads, s.replicas)
 	if err := f.create(ctx); err != nil {
@@ -123,7 +159,7 @@ func (b *bench) populate(ctx context.Context, a *arena, s sceneWork, namespace s
 }
 
 // take is one turn of one controller.
-func (b *bench) take(ctx context.Context, a *arena, s sceneWork, f *fleet, subject *subject, round, place int) error {
+func (b *bench) take(ctx context.Context, a *arena, s reloadScene, f *fleet, subject *subject, round, place int) error {
 	ctx, fail := context.WithCancelCause(ctx)
 	defer fail(nil)
 	defer subject.end()
@@ -138,10 +174,7 @@ func (b *bench) take(ctx context.Context, a *arena, s sceneWork, f *fleet, subje
 	if err != nil {
 		return err
 	}
-	t := &turn{
-		options: b.options, clock: b.clock, arena: a, fleet: f, seen: seen, subject: subject, rng: b.rng, fail: fail, sayf: b.sayf,
-		result: &Turn{Scene: s.name, Controller: subject.Name, Round: round + 1},
-	}
+	t := &reloadTurn{turn: b.turn(a, subject, s.name, round, fail), fleet: f, seen: seen}
 	if err := seen.settled(ctx, t.everything(), b.options.Patience); err != nil {
 		return err
 	}
@@ -162,6 +195,14 @@ func (b *bench) take(ctx context.Context, a *arena, s sceneWork, f *fleet, subje
 		return f.remove(ctx)
 	}
 	return nil
+}
+
+// turn makes what every turn has.
+func (b *bench) turn(a *arena, subject *subject, scene string, round int, fail context.CancelCauseFunc) turn {
+	return turn{
+		options: b.options, clock: b.clock, arena: a, subject: subject, rng: b.rng, fail: fail, sayf: b.sayf,
+		result: &Turn{Scene: scene, Controller: subject.Name, Round: round + 1},
+	}
 }
 
 // explained adds why a turn was ended from outside: a client only says that its context was cancelled.

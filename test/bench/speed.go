@@ -28,7 +28,7 @@ const (
 
 // speed runs the phases of one turn. Phases that change the same workloads have a quiet one between them, so that
 // no controller is measured while it still paces what came before.
-func (t *turn) speed(ctx context.Context) error {
+func (t *reloadTurn) speed(ctx context.Context) error {
 	if err := t.raw(ctx); err != nil {
 		return err
 	}
@@ -56,7 +56,7 @@ func (t *turn) speed(ctx context.Context) error {
 }
 
 // raw measures how fast the API server takes a patch of each workload when nothing else happens.
-func (t *turn) raw(ctx context.Context) error {
+func (t *reloadTurn) raw(ctx context.Context) error {
 	if err := t.seen.settled(ctx, t.everything(), t.options.Patience); err != nil {
 		return err
 	}
@@ -69,7 +69,7 @@ func (t *turn) raw(ctx context.Context) error {
 }
 
 // single changes one ConfigMap after the other, each when the plane has finished with the one before.
-func (t *turn) single(ctx context.Context, p *Phase) error {
+func (t *reloadTurn) single(ctx context.Context, p *Phase) error {
 	var order []string
 	missed := 0
 	for range t.options.Samples {
@@ -100,14 +100,14 @@ func (t *turn) single(ctx context.Context, p *Phase) error {
 	return nil
 }
 
-func (t *turn) atRest(ctx context.Context, _ *Phase) error { return t.pass(ctx, t.options.Rest) }
+func (t *reloadTurn) atRest(ctx context.Context, _ *Phase) error { return t.pass(ctx, t.options.Rest) }
 
 // burst changes the ConfigMap of every workload as fast as the API takes it.
-func (t *turn) burst(ctx context.Context, p *Phase) error {
+func (t *reloadTurn) burst(ctx context.Context, p *Phase) error {
 	return t.change(ctx, p, t.pick(len(t.fleet.names)))
 }
 
-func (t *turn) change(ctx context.Context, p *Phase, names []string) error {
+func (t *reloadTurn) change(ctx context.Context, p *Phase, names []string) error {
 	p.expected = names
 	templates, begun := t.seen.mark(), t.clock.Now()
 	if err := inParallel(ctx, names, t.fleet.changeConfig); err != nil {
@@ -117,7 +117,7 @@ func (t *turn) change(ctx context.Context, p *Phase, names []string) error {
 }
 
 // labels changes labels of sources, which is nothing to anybody.
-func (t *turn) labels(ctx context.Context, _ *Phase) error {
+func (t *reloadTurn) labels(ctx context.Context, _ *Phase) error {
 	if err := t.fleet.labelSecret(ctx); err != nil {
 		return err
 	}
@@ -125,7 +125,7 @@ func (t *turn) labels(ctx context.Context, _ *Phase) error {
 }
 
 // fanOut changes the one Secret that all workloads read.
-func (t *turn) fanOut(ctx context.Context, p *Phase) error {
+func (t *reloadTurn) fanOut(ctx context.Context, p *Phase) error {
 	p.expected = slices.Clone(t.fleet.names)
 	templates, begun := t.seen.mark(), t.clock.Now()
 	if err := t.fleet.changeSecret(ctx); err != nil {
@@ -135,13 +135,13 @@ func (t *turn) fanOut(ctx context.Context, p *Phase) error {
 }
 
 // restart ends the controller as a deploy does and starts it again with nothing changed.
-func (t *turn) restart(ctx context.Context, _ *Phase) error {
+func (t *reloadTurn) restart(ctx context.Context, _ *Phase) error {
 	t.subject.stop(syscall.SIGTERM)
 	return t.start(ctx)
 }
 
 // down kills the controller, changes some ConfigMaps while none runs, and starts it again.
-func (t *turn) down(ctx context.Context, p *Phase) error {
+func (t *reloadTurn) down(ctx context.Context, p *Phase) error {
 	t.subject.stop(syscall.SIGKILL)
 	p.expected = t.pick(downChanges)
 	templates := t.seen.mark()

@@ -13,6 +13,7 @@ import (
 	"k8s.io/apimachinery/pkg/types"
 	"k8s.io/apimachinery/pkg/watch"
 	"k8s.io/client-go/kubernetes"
+	"k8s.io/client-go/rest"
 	"k8s.io/client-go/tools/clientcmd"
 	ctrl "sigs.k8s.io/controller-runtime"
 )
@@ -22,12 +23,14 @@ const (
 	standInWord = "stand-in"
 	faithful    = "faithful"
 	faulty      = "faulty"
+	grapher     = "grapher"
+	deaf        = "deaf"
 )
 
 // TestMain lets the benchmark run this binary as the controller that it measures.
 func TestMain(m *testing.M) {
 	if len(os.Args) == 3 && os.Args[1] == standInWord {
-		if err := standIn(ctrl.SetupSignalHandler(), os.Args[2] == faulty); err != nil {
+		if err := standInAs(ctrl.SetupSignalHandler(), os.Args[2]); err != nil {
 			_, _ = fmt.Fprintln(os.Stderr, err)
 			os.Exit(1)
 		}
@@ -36,15 +39,22 @@ func TestMain(m *testing.M) {
 	os.Exit(m.Run())
 }
 
-// standIn carries changes of ConfigMaps and Secrets that it sees, one after the other, and knows nothing of those
-// made while it was down. A faulty one misses every change of app-0003, rolls app-0005 twice, and lists for each
-// label-only edit.
-func standIn(ctx context.Context, faulty bool) error {
+func standInAs(ctx context.Context, word string) error {
 	config, err := clientcmd.BuildConfigFromFlags("", os.Getenv("KUBECONFIG"))
 	if err != nil {
 		return fmt.Errorf("read the kubeconfig: %w", err)
 	}
 	config.QPS = -1
+	if word == grapher || word == deaf {
+		return standInForGraphs(ctx, config, word == deaf)
+	}
+	return standIn(ctx, config, word == faulty)
+}
+
+// standIn carries changes of ConfigMaps and Secrets that it sees, one after the other, and knows nothing of those
+// made while it was down. A faulty one misses every change of app-0003, rolls app-0005 twice, and lists for each
+// label-only edit.
+func standIn(ctx context.Context, config *rest.Config, faulty bool) error {
 	client, err := kubernetes.NewForConfig(config)
 	if err != nil {
 		return fmt.Errorf("make the client: %w", err)

@@ -17,8 +17,33 @@ type controller struct {
 	Argv []string `json:"-"`
 }
 
-// controllers returns Lockstep, and the other controller when there is one.
-func (o options) controllers() ([]controller, error) {
+// dialect is the API that a scene's controllers serve.
+type dialect string
+
+const (
+	dialectReload dialect = "reload"
+	dialectGraph  dialect = "graph"
+)
+
+// against tells which dialect the other controller serves: it is measured in scenes of that one only.
+func (o options) against() dialect {
+	if o.Scene == sceneGraph {
+		return dialectGraph
+	}
+	return dialectReload
+}
+
+// arguments are those of the binary when it is given without any.
+func (d dialect) arguments() []string {
+	const metrics = "--metrics-bind-address=127.0.0.1:0"
+	if d == dialectGraph {
+		return []string{"graph-controller", metrics, "--health-probe-bind-address=127.0.0.1:0"}
+	}
+	return []string{"manager", "--dialects=reload", metrics, "--namespace=" + systemNamespace}
+}
+
+// controllers returns Lockstep, and the other controller when there is one of the dialect.
+func (o options) controllers(d dialect) ([]controller, error) {
 	ours, err := words(o.Lockstep)
 	if err != nil {
 		return nil, fmt.Errorf("-lockstep: %w", err)
@@ -31,11 +56,10 @@ func (o options) controllers() ([]controller, error) {
 	case 0:
 		return nil, fmt.Errorf("-lockstep=%q names no command", o.Lockstep)
 	case 1:
-		ours = append(ours, "manager", "--dialects=reload", "--metrics-bind-address=127.0.0.1:0",
-			"--namespace="+systemNamespace)
+		ours = append(ours, d.arguments()...)
 	}
 	all := []controller{{Name: "lockstep", Argv: ours}}
-	if len(theirs) > 0 {
+	if len(theirs) > 0 && d == o.against() {
 		name := filepath.Base(theirs[0])
 		if name == all[0].Name {
 			name += " (against)"

@@ -24,7 +24,10 @@ type Turn struct {
 	// Raw are the raw limits in seconds, measured before and after the controller ran.
 	Raw    []float64 `json:"rawSeconds,omitempty"`
 	Phases []*Phase  `json:"phases"`
-	// Initial and End are what the process holds, in the memory scene.
+	// Floors are what the same work takes when it is done by hand, by the phase, in the graph scene.
+	Floors map[string]Floor `json:"floors,omitempty"`
+	// Initial and End are what the process holds: in the memory scene before and after changes, in the graph scene
+	// without instances and with many.
 	Initial *memory `json:"initialMemory,omitempty"`
 	End     *memory `json:"endMemory,omitempty"`
 }
@@ -45,18 +48,18 @@ type Phase struct {
 	// CPUSeconds is what the controller used, user and system.
 	CPUSeconds float64  `json:"cpuSeconds"`
 	Requests   requests `json:"requests"`
+	// OverFloor are the writes beyond the floor, of the phases that have one.
+	OverFloor *int `json:"writesOverFloor,omitempty"`
 
 	// expected names the workloads of Expected.
 	expected []string
 }
 
-// turn is one controller at work on a fleet.
+// turn is one controller at work.
 type turn struct {
 	options options
 	clock   clock.WithTicker
 	arena   *arena
-	fleet   *fleet
-	seen    *observer
 	subject *subject
 	rng     *rand.Rand
 	result  *Turn
@@ -66,22 +69,22 @@ type turn struct {
 	sayf func(format string, args ...any)
 }
 
-// phase does act and waits until the controller and the plane have come to rest. Everything that the controller
-// sends and every template that it changes from the beginning to that moment belongs to the phase.
-func (t *turn) phase(ctx context.Context, name string, act func(context.Context, *Phase) error) error {
+// reloadTurn is one controller at work on a fleet.
+type reloadTurn struct {
+	turn
+
+	fleet *fleet
+	seen  *observer
+}
+
+// measure adds a phase: everything that the controller sends and uses while act runs belongs to it.
+func (t *turn) measure(ctx context.Context, name string, act func(context.Context, *Phase) error) error {
 	p := &Phase{Name: name}
-	templates := t.seen.mark()
 	sent, used, err := t.counters()
 	if err != nil {
 		return err
 	}
 	if err := act(ctx, p); err != nil {
-		return fmt.Errorf("%s: %s: %w", t.subject.Name, name, err)
-	}
-	if err := t.arena.rest(ctx, t.subject); err != nil {
-		return err
-	}
-	if err := t.seen.settled(ctx, t.everything(), t.options.Patience); err != nil {
 		return fmt.Errorf("%s: %s: %w", t.subject.Name, name, err)
 	}
 	sentThen, usedThen, err := t.counters()
@@ -90,12 +93,30 @@ func (t *turn) phase(ctx context.Context, name string, act func(context.Context,
 	}
 	p.Requests = sentThen.since(sent)
 	p.CPUSeconds = (usedThen - used).Seconds()
-	p.Expected = len(p.expected)
-	p.Missed, p.Spurious = judge(templates, t.seen.mark(), p.expected)
 	t.result.Phases = append(t.result.Phases, p)
 	t.sayf("  %-20s expected %d, missed %d, spurious %d, %.2f s, CPU %.2f s, %d requests",
 		p.Name, p.Expected, p.Missed, p.Spurious, p.Seconds, p.CPUSeconds, p.Requests.all())
 	return nil
+}
+
+// phase does act and waits until the controller and the plane have come to rest. Every template that the controller
+// changes from the beginning to that moment belongs to the phase.
+func (t *reloadTurn) phase(ctx context.Context, name string, act func(context.Context, *Phase) error) error {
+	return t.measure(ctx, name, func(ctx context.Context, p *Phase) error {
+		templates := t.seen.mark()
+		if err := act(ctx, p); err != nil {
+			return err
+		}
+		if err := t.arena.rest(ctx, t.subject); err != nil {
+			return err
+		}
+		if err := t.seen.settled(ctx, t.everything(), t.options.Patience); err != nil {
+			return err
+		}
+		p.Expected = len(p.expected)
+		p.Missed, p.Spurious = judge(templates, t.seen.mark(), p.expected)
+		return nil
+	})
 }
 
 // judge compares what was seen with what was expected.
@@ -124,11 +145,11 @@ func (t *turn) counters() (requests, time.Duration, error) {
 	return sent, used, err
 }
 
-func (t *turn) everything() []string { return append([]string{probe}, t.fleet.names...) }
+func (t *reloadTurn) everything() []string { return append([]string{probe}, t.fleet.names...) }
 
 // start starts the controller and waits until it has carried a change of the probe, which shows that its initial
 // lists are done.
-func (t *turn) start(ctx context.Context) error {
+func (t *reloadTurn) start(ctx context.Context) error {
 	templates := t.seen.mark()
 	if err := t.subject.start(t.fail); err != nil {
 		return err
@@ -150,7 +171,7 @@ func (t *turn) start(ctx context.Context) error {
 }
 
 // await waits until the expected workloads were changed, and notes the time since begun.
-func (t *turn) await(ctx context.Context, p *Phase, templates mark, begun time.Time) error {
+func (t *reloadTurn) await(ctx context.Context, p *Phase, templates mark, begun time.Time) error {
 	if _, err := t.seen.changed(ctx, p.expected, templates, t.options.Patience); err != nil {
 		return err
 	}
@@ -163,7 +184,7 @@ func (t *turn) await(ctx context.Context, p *Phase, templates mark, begun time.T
 }
 
 // pick returns n of the workloads in random order.
-func (t *turn) pick(n int) []string {
+func (t *reloadTurn) pick(n int) []string {
 	names := slices.Clone(t.fleet.names)
 	t.rng.Shuffle(len(names), func(i, j int) { names[i], names[j] = names[j], names[i] })
 	return names[:min(n, len(names))]
