@@ -14,6 +14,7 @@ FUZZTIME     ?= 10s
 PACKAGES     ?= ./... ./api/...
 BENCH_FLAGS  ?=
 KEEP         ?=
+GRAPH        ?=
 
 .PHONY: help
 help: ## list these targets
@@ -29,8 +30,8 @@ plane: ## build the control plane's binaries into bin/plane, unless they are up 
 	@hack/build-plane
 
 .PHONY: demo
-demo: build plane ## rotate a Secret on a control plane of its own and watch it arrive (KEEP=1 leaves it running)
-	@bin/lockstep demo $(if $(KEEP),--keep)
+demo: build plane ## rotate a Secret on a control plane of its own and watch it arrive (GRAPH=1: resource graphs; KEEP=1 leaves it running)
+	@bin/lockstep demo $(if $(GRAPH),--graph) $(if $(KEEP),--keep)
 
 .PHONY: test
 test: plane ## run every test on a real control plane (PACKAGES=./internal/plan/... for a part)
@@ -48,7 +49,7 @@ fuzz: ## fuzz each fuzz target for FUZZTIME (10s)
 	@hack/fuzz $(FUZZTIME)
 
 .PHONY: bench
-bench: build plane ## measure speed and memory against the API server's own limit (BENCH_FLAGS="--against 'COMMAND'")
+bench: build plane ## measure speed, memory and resource graphs against the API server's own limit (BENCH_FLAGS="--against 'COMMAND'")
 	@go build -trimpath -o bin/bench ./test/bench
 	@bin/bench $(BENCH_FLAGS)
 

@@ -22,6 +22,9 @@ const (
 	secretKey = "password"
 	configKey = "LOG_LEVEL"
 
+	// workloadKinds are what the application consists of, as kubectl takes it.
+	workloadKinds = "deployments,statefulsets,daemonsets,cronjobs,jobs,pods"
+
 	// appLabel ties a pod to its workload.
 	appLabel = "app"
 

@@ -33,6 +33,8 @@ const (
 
 // Options say how the demonstration is given.
 type Options struct {
+	// Graph shows the dialect graph instead of the dialect reload.
+	Graph bool
 	// Keep leaves the control plane and a manager running, in Dir.
 	Keep bool
 	// Dir is where a kept control plane keeps its files; without Keep they are in a temporary directory.
@@ -59,8 +61,8 @@ type Kept struct {
 	PID int
 	// Metrics is the URL of the manager's metrics.
 	Metrics string
-	// Namespace, Secret and Key name what was rotated.
-	Namespace, Secret, Key string
+	// Namespace, Secret and Key name what was rotated. Kinds are what is worth looking at, as kubectl takes it.
+	Namespace, Secret, Key, Kinds string
 }
 
 // story is the demonstration while it is given.
@@ -90,6 +92,9 @@ func Run(ctx context.Context, o Options) (*Kept, error) {
 	s := &story{
 		Options: o, members: application(), broken: broken, screen: &screen{out: o.Out, size: o.Terminal},
 	}
+	if o.Graph {
+		s.members = instances()
+	}
 	begun := o.Clock.Now()
 	var err error
 	if s.ground, err = newGround(telling, o, broken); err != nil {
@@ -113,7 +118,10 @@ func Run(ctx context.Context, o Options) (*Kept, error) {
 func (s *story) kept() *Kept {
 	k := &Kept{
 		Dir: s.dir, Kubeconfig: s.kubeconfig, Log: s.log(), Metrics: "http://" + s.metrics + "/metrics",
-		Namespace: namespace, Secret: secretName, Key: secretKey,
+		Namespace: namespace, Secret: secretName, Key: secretKey, Kinds: workloadKinds,
+	}
+	if s.Graph {
+		k.Secret, k.Kinds = credentials, graphKinds
 	}
 	if s.manager != nil {
 		k.PID = s.manager.cmd.Process.Pid
@@ -137,7 +145,11 @@ func (s *story) end(ctx context.Context) error {
 
 // tell tells the chapters.
 func (s *story) tell(ctx context.Context) error {
-	for _, chapter := range []func(context.Context) error{s.prepare, s.live, s.missed, s.quiet} {
+	chapters := []func(context.Context) error{s.prepare, s.live, s.missed, s.quiet}
+	if s.Graph {
+		chapters = []func(context.Context) error{s.define, s.rotation, s.late}
+	}
+	for _, chapter := range chapters {
 		if err := chapter(ctx); err != nil {
 			return err
 		}
@@ -159,6 +171,12 @@ func (s *story) prepare(ctx context.Context) error {
 			return fmt.Errorf("create %T %s: %w", object, object.GetName(), err)
 		}
 	}
+
+	return s.settle(ctx, begun)
+}
+
+// settle waits until all pods of the application are Ready, and tells what it is.
+func (s *story) settle(ctx context.Context, begun time.Time) error {
 	err := s.until(ctx, "the pods of the application are Ready", func(w world) bool {
 		for _, m := range s.members {
 			if o := w[m.name]; o == nil || !o.settled() {
@@ -298,7 +316,7 @@ func problem(t table) error {
 	return nil
 }
 
-// start starts the manager and waits until it leads and has recorded what the sources hold.
+// start starts the manager and waits until it leads and, in the dialect reload, has recorded what the sources hold.
 func (s *story) start(ctx context.Context) error {
 	begun := s.Clock.Now()
 	if err := s.launch(ctx); err != nil {
@@ -311,7 +329,7 @@ func (s *story) start(ctx context.Context) error {
 		}
 		leads, err := s.held(ctx)
 
-		return leads && len(records.Items) > 0, err
+		return leads && (s.Graph || len(records.Items) > 0), err
 	})
 	if err != nil {
 		return err
@@ -329,9 +347,13 @@ func (s *story) launch(ctx context.Context) error {
 			return err
 		}
 	}
+	dialect := "reload"
+	if s.Graph {
+		dialect = "graph"
+	}
 	env := slices.Concat(s.Env, []string{"KUBECONFIG=" + s.kubeconfig})
 	// With a Lease it shows how it hands over, and ends by itself should it ever be left without a control plane.
-	s.manager, err = startProcess(ctx, s.log(), env, s.Executable, "manager", "--dialects=reload", "--leader-elect",
+	s.manager, err = startProcess(ctx, s.log(), env, s.Executable, "manager", "--dialects="+dialect, "--leader-elect",
 		"--namespace="+systemNamespace, "--metrics-bind-address="+s.metrics)
 	if err != nil {
 		return err

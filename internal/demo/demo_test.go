@@ -118,6 +118,35 @@ func TestTheDemoCarriesEveryChangeAndLeavesNothingBehind(t *testing.T) {
 	}
 }
 
+func TestTheDemoOfGraphsCarriesEveryValueAndLeavesNothingBehind(t *testing.T) {
+	out := &told{}
+	dir, err := lockstep(t.Context(), t, out, "demo", "--graph")
+	if err != nil {
+		t.Fatalf("demo --graph: %v\n%s", err, out)
+	}
+	empty(t, dir)
+	// What is the same in every run: who moved, the words of those who wait, and the way of each value.
+	var got []string
+	for _, m := range regexp.MustCompile(`(?m)^  (\w+/\w+) .*\b(moved|untouched)\b|`+
+		`^  (\w+/\w+) is (waiting .*) \(|^  (\w+/\w+) +((?:spec|status)\.\w+) +(.*\S) +[\d.]+ ms +[\d.]+ ms$`).
+		FindAllStringSubmatch(out.String(), -1) {
+		got = append(got, strings.Join(strings.Fields(strings.Join(m[1:], " ")), " "))
+	}
+	want := []string{
+		"Deployment/orders moved", "Deployment/storefront untouched",
+		`ClusterWithNetwork/shop waiting for fields before "cluster": network.status.privateSubnet2ID, ` +
+			`network.status.privateSubnet1ID matching "^subnet-"`,
+		`ClusterWithNetwork/shop waiting for fields before "cluster": network.status.privateSubnet1ID matching "^subnet-"`,
+		"Network/shop status.privateSubnet1ID subnet-1",
+		"ManagedCluster/shop spec.subnetIDs [subnet-1 subnet-2]", "Cluster/shop spec.subnetIDs [subnet-1 subnet-2]",
+		"ManagedCluster/shop status.endpoint https://shop.cloud.example.com",
+		"ClusterWithNetwork/shop status.endpoint https://shop.cloud.example.com", "ClusterWithNetwork/shop status.state ACTIVE",
+	}
+	if diff := cmp.Diff(want, got); diff != "" {
+		t.Errorf("the stories (-want +got):\n%s\nin:\n%s", diff, out)
+	}
+}
+
 func TestAnInterruptedDemoLeavesNothingBehind(t *testing.T) {
 	ctx, interrupt := context.WithCancel(t.Context())
 	defer interrupt()

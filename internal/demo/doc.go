@@ -1,7 +1,10 @@
-// Package demo shows the reload dialect at work: on a control plane of its own it applies a small application, runs
-// the manager as a separate process, changes what the application reads, and shows who moves and who does not.
+// Package demo shows a dialect at work on a control plane of its own, with the manager as a separate process.
 //
-// [Run] is the whole demonstration. application.go holds the application; observe.go reads what the cluster has;
-// table.go judges it, values in and values out; screen.go draws it; ground.go and process.go start and stop the
-// control plane and the manager; chapter.go tells the story.
+// For the reload dialect it applies a small application, changes what the application reads, and shows who moves and who
+// does not: application.go holds the application, chapter.go tells the story. For the graph dialect it takes
+// definitions from examples/graph: graph.go tells how a Secret's new version rolls a Deployment, and hop.go how a value
+// that comes late travels through three definitions.
+//
+// [Run] is the whole demonstration. observe.go reads what the cluster has; table.go judges it, values in and values out;
+// screen.go draws it; ground.go and process.go start and stop the control plane and the manager.
 package demo

@@ -29,7 +29,7 @@ type ground struct {
 	dir, kubeconfig string
 	// client asks the server, watched is what the watches have brought.
 	client  client.Client
-	watched client.Reader
+	watched cache.Cache
 	// changes has something to receive when the watches have brought something.
 	changes chan struct{}
 	// unwatch ends the watches.
@@ -61,7 +61,7 @@ func newGround(ctx context.Context, o Options, broken context.CancelCauseFunc) (
 	}
 	config.QPS = -1
 	scheme := newScheme()
-	if g.client, err = client.New(config, client.Options{Scheme: scheme}); err != nil {
+	if g.client, err = client.New(config, client.Options{Scheme: scheme, Mapper: newMapper()}); err != nil {
 		return nil, fmt.Errorf("connect to the control plane: %w", err)
 	}
 
@@ -112,6 +112,7 @@ func (g *ground) watch(ctx context.Context, config *rest.Config) error {
 	system := map[string]cache.Config{systemNamespace: {}}
 	c, err := cache.New(config, cache.Options{
 		Scheme:            newScheme(),
+		Mapper:            newMapper(),
 		DefaultNamespaces: map[string]cache.Config{namespace: {}},
 		ByObject: map[client.Object]cache.ByObject{
 			&coordinationv1.Lease{}: {Namespaces: system},
@@ -131,11 +132,15 @@ func (g *ground) watch(ctx context.Context, config *rest.Config) error {
 		return <-ended
 	}
 	g.closers = append(g.closers, func(context.Context) error { return g.unwatch() })
-	for _, object := range []client.Object{
-		&appsv1.Deployment{}, &appsv1.StatefulSet{}, &appsv1.DaemonSet{}, &batchv1.CronJob{}, &batchv1.Job{},
-		&corev1.Pod{}, &coordinationv1.Lease{}, &corev1.ConfigMap{},
-	} {
-		informer, err := c.GetInformer(ctx, object)
+
+	return g.observe(ctx, &appsv1.Deployment{}, &appsv1.StatefulSet{}, &appsv1.DaemonSet{}, &batchv1.CronJob{},
+		&batchv1.Job{}, &corev1.Pod{}, &coordinationv1.Lease{}, &corev1.ConfigMap{})
+}
+
+// observe watches more kinds.
+func (g *ground) observe(ctx context.Context, objects ...client.Object) error {
+	for _, object := range objects {
+		informer, err := g.watched.GetInformer(ctx, object)
 		if err != nil {
 			return fmt.Errorf("watch %T: %w", object, err)
 		}

@@ -10,6 +10,7 @@ import (
 	batchv1 "k8s.io/api/batch/v1"
 	coordinationv1 "k8s.io/api/coordination/v1"
 	corev1 "k8s.io/api/core/v1"
+	"k8s.io/apimachinery/pkg/api/meta"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/runtime"
 	"sigs.k8s.io/controller-runtime/pkg/client"
@@ -28,6 +29,19 @@ func newScheme() *runtime.Scheme {
 	_ = errors.Join(appsv1.AddToScheme(s), batchv1.AddToScheme(s), coordinationv1.AddToScheme(s), corev1.AddToScheme(s))
 
 	return s
+}
+
+// newMapper knows how the kinds that are read and written here are called in requests. It asks nobody: a kind of a
+// definition would be known there a little later than it is served.
+func newMapper() meta.RESTMapper {
+	m := meta.NewDefaultRESTMapper(nil)
+	for gvk := range newScheme().AllKnownTypes() {
+		m.Add(gvk, meta.RESTScopeNamespace)
+	}
+	m.Add(corev1.SchemeGroupVersion.WithKind("Namespace"), meta.RESTScopeRoot)
+	addGraphKinds(m)
+
+	return m
 }
 
 // world is the application as it is, by the names of the workloads.
@@ -83,9 +97,9 @@ func replicas(n *int32) int {
 	return int(*n)
 }
 
-func (w world) put(meta *metav1.ObjectMeta, template *corev1.PodTemplateSpec, want int) *observation {
-	o := &observation{generation: meta.Generation, template: *template, want: want, revisions: map[string]tally{}}
-	w[meta.Name] = o
+func (w world) put(of *metav1.ObjectMeta, template *corev1.PodTemplateSpec, want int) *observation {
+	o := &observation{generation: of.Generation, template: *template, want: want, revisions: map[string]tally{}}
+	w[of.Name] = o
 
 	return o
 }
