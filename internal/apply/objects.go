@@ -83,27 +83,12 @@ func (o *Objects) As(namespace, serviceAccount string) *Objects {
 func (o *Objects) Apply(
 	ctx context.Context, resource schema.GroupVersionResource, obj *unstructured.Unstructured, owner string, options ...Option,
 ) (*unstructured.Unstructured, error) {
-	return o.apply(ctx, write{verb: "apply", resource: resource, key: keyOf(obj), owner: owner}, obj, options)
-}
+	w := write{verb: "apply", resource: resource, key: keyOf(obj), owner: owner, forced: true}
 
-// ApplyStatus does as Apply with the object's status, which obj must have besides what names the object.
-func (o *Objects) ApplyStatus(
-	ctx context.Context, resource schema.GroupVersionResource, obj *unstructured.Unstructured, owner string, options ...Option,
-) (*unstructured.Unstructured, error) {
-	w := write{verb: "apply the status of", resource: resource, key: keyOf(obj), subresource: "status", owner: owner}
-
-	return o.apply(ctx, w, obj, options)
-}
-
-func (o *Objects) apply(
-	ctx context.Context, w write, obj *unstructured.Unstructured, options []Option,
-) (*unstructured.Unstructured, error) {
 	request, err := apply.NewRequest(o.client, obj.Object)
 	if err != nil {
 		return nil, fmt.Errorf("encode %s: %w", w.object(), err)
 	}
-
-	w.forced = true
 
 	return o.send(ctx, request, w, options)
 }
@@ -124,22 +109,8 @@ func (o *Objects) Patch(
 	ctx context.Context, resource schema.GroupVersionResource, key types.NamespacedName, patch map[string]any, owner string,
 	options ...Option,
 ) (*unstructured.Unstructured, error) {
-	return o.patch(ctx, write{verb: "patch", resource: resource, key: key, owner: owner}, patch, options)
-}
+	w := write{verb: "patch", resource: resource, key: key, owner: owner}
 
-// PatchStatus does as Patch with the object's status, below the key status of the patch.
-func (o *Objects) PatchStatus(
-	ctx context.Context, resource schema.GroupVersionResource, key types.NamespacedName, patch map[string]any, owner string,
-	options ...Option,
-) (*unstructured.Unstructured, error) {
-	w := write{verb: "patch the status of", resource: resource, key: key, subresource: "status", owner: owner}
-
-	return o.patch(ctx, w, patch, options)
-}
-
-func (o *Objects) patch(
-	ctx context.Context, w write, patch map[string]any, options []Option,
-) (*unstructured.Unstructured, error) {
 	body, err := json.Marshal(patch)
 	if err != nil {
 		return nil, fmt.Errorf("encode the patch of %s: %w", w.object(), err)

@@ -114,9 +114,7 @@ It may be repeated: what is as it should be stays untouched.`,
 
 	common := newInstalling(streams, cmd.Flags())
 	addApplyFlags(cmd.Flags(), &what, &how)
-	cmd.Flags().StringVar(&rbac, "graph-rbac", rbacAggregation,
-		"rights on the objects of graphs: aggregation, from ClusterRoles labelled rbac.kro.run/aggregate-to-controller, "+
-			"or unrestricted")
+	addRBACFlag(cmd.Flags(), &rbac)
 	cmd.Flags().StringVarP(&output, "output", "o", "", "yaml: print the manifests and use no cluster")
 
 	cmd.RunE = func(cmd *cobra.Command, _ []string) error {
@@ -146,6 +144,12 @@ It may be repeated: what is as it should be stays untouched.`,
 	}
 
 	return cmd
+}
+
+func addRBACFlag(fs *pflag.FlagSet, rbac *string) {
+	fs.StringVar(rbac, "graph-rbac", rbacAggregation,
+		"rights on the objects of graphs: aggregation, from ClusterRoles labelled rbac.kro.run/aggregate-to-controller, "+
+			"or unrestricted")
 }
 
 func unrestricted(rbac string) (bool, error) {

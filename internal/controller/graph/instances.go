@@ -22,6 +22,7 @@ import (
 
 	"github.com/lockstep-dev/lockstep/internal/apply"
 	"github.com/lockstep-dev/lockstep/internal/graph"
+	"github.com/lockstep-dev/lockstep/internal/graph/applyset"
 	"github.com/lockstep-dev/lockstep/internal/source"
 	"github.com/lockstep-dev/lockstep/internal/telemetry"
 )
@@ -130,7 +131,7 @@ func (i *instances) visit(ctx context.Context, key Key) (again time.Duration, wr
 	}
 
 	v := &visit{
-		instances: i, served: s, key: key, instance: instance, set: applySetID(instance),
+		instances: i, served: s, key: key, instance: instance, set: applyset.ID(instance),
 		memory:     i.remember(key, instance.GetUID()),
 		conditions: s.conditionsOf(instance, i.clock),
 	}

@@ -11,7 +11,6 @@ import (
 	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
 	"k8s.io/apimachinery/pkg/runtime/schema"
 
-	"github.com/lockstep-dev/lockstep/internal/graph"
 	"github.com/lockstep-dev/lockstep/internal/graph/applyset"
 )
 
@@ -50,17 +49,6 @@ const (
 	ownerApplySet = "kro.run/applyset-parent"
 	ownerStatus   = "kro.run/status"
 )
-
-// applySetID names the set of the objects that stand behind an instance.
-func applySetID(instance *unstructured.Unstructured) string { return applyset.ID(instance) }
-
-// mark puts what identifies an instance's object on it.
-func mark(object, instance *unstructured.Unstructured, n *graph.Node, index, size int) {
-	applyset.Mark(object, instance, n, index, size)
-}
-
-// digest is that of a content, written the same way every time.
-func digest(object *unstructured.Unstructured) string { return applyset.Digest(object) }
 
 // inventory is where the objects of an instance may be.
 type inventory struct {

@@ -12,6 +12,7 @@ import (
 
 	"github.com/lockstep-dev/lockstep/internal/apply"
 	"github.com/lockstep-dev/lockstep/internal/graph"
+	"github.com/lockstep-dev/lockstep/internal/graph/applyset"
 	"github.com/lockstep-dev/lockstep/internal/source"
 	"github.com/lockstep-dev/lockstep/internal/telemetry"
 )
@@ -113,7 +114,7 @@ func (v *visit) look(ctx context.Context, step graph.Step) ([]child, graph.Outco
 
 	interests := make([]source.Interest, len(step.Desired))
 	for i, desired := range step.Desired {
-		mark(desired, v.instance, n, i, len(step.Desired))
+		applyset.Mark(desired, v.instance, n, i, len(step.Desired))
 		interests[i] = source.Interest{Resource: n.Resource, Namespace: desired.GetNamespace(), Name: desired.GetName()}
 	}
 
@@ -239,7 +240,7 @@ func digestOf(live *unstructured.Unstructured) string {
 		o["metadata"] = m
 	}
 
-	return digest(&unstructured.Unstructured{Object: o})
+	return applyset.Digest(&unstructured.Unstructured{Object: o})
 }
 
 // perform writes a node's objects and completes the outcome. It runs beside other nodes of the same pass.
