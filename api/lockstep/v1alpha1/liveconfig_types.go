@@ -449,6 +449,10 @@ const (
 type SettingStatus struct {
 	// Store is the name of the LiveStore.
 	Store string `json:"store"`
+	// Node is the endpoint, for a store of several nodes.
+	//
+	// +optional
+	Node string `json:"node,omitempty"`
 	// ID names the setting: its scope and its name.
 	ID string `json:"id"`
 	// State is how far it is.
@@ -467,11 +471,15 @@ type SettingStatus struct {
 	Message string `json:"message,omitempty"`
 	// Since when it is in this state.
 	Since metav1.Time `json:"since"`
+	// RetireAt is when the former password, which is still valid besides, is made invalid.
+	//
+	// +optional
+	RetireAt *metav1.Time `json:"retireAt,omitempty"`
 }
 
 // ObservedSource is a version of a source that the status tells of.
 type ObservedSource struct {
-	// Kind is ConfigMap or Secret.
+	// Kind is ConfigMap, Secret or LiveStore.
 	Kind string `json:"kind"`
 	// Name of the object.
 	Name string `json:"name"`
@@ -479,7 +487,7 @@ type ObservedSource struct {
 	//
 	// +optional
 	ResourceVersion string `json:"resourceVersion,omitempty"`
-	// Digest is a keyed digest of what was read of it; empty when it was not there.
+	// Digest is a keyed digest of what was read of it; empty when it was not there. Of a LiveStore it is the generation.
 	//
 	// +optional
 	Digest string `json:"digest,omitempty"`
