@@ -3,8 +3,6 @@ package graph
 import (
 	"context"
 	"errors"
-	"fmt"
-	"runtime/debug"
 	"slices"
 	"sync"
 	"time"
@@ -12,7 +10,6 @@ import (
 	"github.com/go-logr/logr"
 	"golang.org/x/sync/semaphore"
 	apiextensionsv1 "k8s.io/apiextensions-apiserver/pkg/apis/apiextensions/v1"
-	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
 	"k8s.io/apimachinery/pkg/labels"
 	"k8s.io/apimachinery/pkg/runtime/schema"
@@ -27,6 +24,7 @@ import (
 	krov1alpha1 "github.com/lockstep-dev/lockstep/api/kro/v1alpha1"
 	"github.com/lockstep-dev/lockstep/internal/apply"
 	"github.com/lockstep-dev/lockstep/internal/graph"
+	"github.com/lockstep-dev/lockstep/internal/queue"
 	"github.com/lockstep-dev/lockstep/internal/source"
 	"github.com/lockstep-dev/lockstep/internal/telemetry"
 )
@@ -97,8 +95,8 @@ type Controller struct {
 // New returns a controller that does nothing until it is started.
 func New(o Options) *Controller {
 	c := &Controller{Options: o, kindChange: make(chan struct{}, 1)}
-	c.reviews = newQueue[string](o, "graph-definitions")
-	c.visits = newQueue[Key](o, "graph-instances")
+	c.reviews = queue.New[string]("graph-definitions", o.Clock, o.Settings.FirstRetry, o.Settings.LastRetry)
+	c.visits = queue.New[Key]("graph-instances", o.Clock, o.Settings.FirstRetry, o.Settings.LastRetry)
 
 	c.schemas = source.NewSchemas(source.SchemasOptions{
 		Client: o.Client, Discovery: o.Discovery, Clock: o.Clock, Changed: c.kindsChanged, Log: o.Log.WithName("schemas"),
@@ -116,7 +114,7 @@ func New(o Options) *Controller {
 	c.definitions = &definitions{
 		client: o.Client, schemas: c.schemas, registry: r, server: c.server, objects: o.Objects, settings: o.Settings,
 		events: o.Events, metrics: o.Metrics, clock: o.Clock, log: o.Log, compiled: map[string]*compiled{},
-		known: newLatest[krov1alpha1.ResourceGraphDefinition](), revisions: newLatest[revisionv1alpha1.GraphRevision](),
+		known: source.NewLatest[krov1alpha1.ResourceGraphDefinition](), revisions: source.NewLatest[revisionv1alpha1.GraphRevision](),
 	}
 	c.instances = &instances{
 		registry: r, kinds: c.kinds, mapper: c.schemas, objects: o.Objects, dynamic: o.Dynamic, client: o.Client, settings: o.Settings,
@@ -125,13 +123,6 @@ func New(o Options) *Controller {
 	}
 
 	return c
-}
-
-func newQueue[T comparable](o Options, name string) workqueue.TypedRateLimitingInterface[T] {
-	return workqueue.NewTypedRateLimitingQueueWithConfig(
-		workqueue.NewTypedItemExponentialFailureRateLimiter[T](o.Settings.FirstRetry, o.Settings.LastRetry),
-		workqueue.TypedRateLimitingQueueConfig[T]{Name: name, Clock: o.Clock},
-	)
 }
 
 // NeedLeaderElection makes the manager start this only while it leads.
@@ -157,10 +148,13 @@ func (c *Controller) Start(ctx context.Context) error {
 		return nil
 	}
 
-	definitions := watchTyped(c, &krov1alpha1.ResourceGraphDefinition{}, &krov1alpha1.ResourceGraphDefinitionList{},
-		selector, c.definitions.known, c.definitionChanged)
-	revisions := watchTyped(c, &revisionv1alpha1.GraphRevision{}, &revisionv1alpha1.GraphRevisionList{},
-		"", c.definitions.revisions, c.revisionChanged)
+	definitions := c.definitions.known.Informer(source.Options[krov1alpha1.ResourceGraphDefinition]{
+		Client: c.Client, Object: &krov1alpha1.ResourceGraphDefinition{}, List: &krov1alpha1.ResourceGraphDefinitionList{},
+		LabelSelector: selector, Log: c.Log,
+	}, c.definitionChanged)
+	revisions := c.definitions.revisions.Informer(source.Options[revisionv1alpha1.GraphRevision]{
+		Client: c.Client, Object: &revisionv1alpha1.GraphRevision{}, List: &revisionv1alpha1.GraphRevisionList{}, Log: c.Log,
+	}, c.revisionChanged)
 
 	c.running.Go(func() { revisions.Start(watching) })
 	c.running.Go(func() { definitions.Start(watching) })
@@ -173,21 +167,33 @@ func (c *Controller) Start(ctx context.Context) error {
 		}
 	}
 
-	for range c.Settings.DefinitionWorkers {
-		c.running.Go(func() {
-			work(watching, c.reviews, c.Log.WithName("definitions"), func(ctx context.Context, name string) (time.Duration, error) {
-				return 0, c.definitions.reconcile(ctx, name)
-			})
-		})
-	}
-
-	for range c.Settings.Workers {
-		c.running.Go(func() { work(watching, c.visits, c.Log.WithName("instances"), c.instances.reconcile) })
-	}
+	c.work(watching)
 
 	<-ctx.Done()
 
 	return nil
+}
+
+// work starts the workers, which end when the queues do.
+func (c *Controller) work(ctx context.Context) {
+	waits := func(err error) bool { return errors.Is(err, errNotSynced) }
+	reviews := queue.Worker[string]{
+		Queue: c.reviews, Expected: waits, Log: c.Log.WithName("definitions"),
+		Pass: func(ctx context.Context, name string) (time.Duration, error) {
+			return 0, c.definitions.reconcile(ctx, name)
+		},
+	}
+	visits := queue.Worker[Key]{
+		Queue: c.visits, Pass: c.instances.reconcile, Expected: waits, Log: c.Log.WithName("instances"),
+	}
+
+	for range c.Settings.DefinitionWorkers {
+		c.running.Go(func() { reviews.Run(ctx) })
+	}
+
+	for range c.Settings.Workers {
+		c.running.Go(func() { visits.Run(ctx) })
+	}
 }
 
 // installed returns once the kinds of this dialect are served; false when the context ends before.
@@ -223,52 +229,6 @@ func (c *Controller) installed(ctx context.Context) bool {
 			return false
 		}
 	}
-}
-
-// work takes items from a queue until it is shut down.
-func work[T comparable](
-	ctx context.Context, queue workqueue.TypedRateLimitingInterface[T], log logr.Logger,
-	reconcile func(context.Context, T) (time.Duration, error),
-) {
-	for {
-		item, over := queue.Get()
-		if over {
-			return
-		}
-
-		again, err := guarded(ctx, item, reconcile)
-
-		switch {
-		case ctx.Err() != nil:
-		case err != nil:
-			if !errors.Is(err, errNotSynced) && !apierrors.IsConflict(err) {
-				log.Error(err, "a pass failed and is tried again", "object", fmt.Sprint(item))
-			}
-
-			queue.AddRateLimited(item)
-		default:
-			queue.Forget(item)
-
-			if again > 0 {
-				queue.AddAfter(item, again)
-			}
-		}
-
-		queue.Done(item)
-	}
-}
-
-// guarded makes an error of a panic: one object that nobody thought of must not stop the others.
-func guarded[T comparable](
-	ctx context.Context, item T, reconcile func(context.Context, T) (time.Duration, error),
-) (again time.Duration, err error) {
-	defer func() {
-		if p := recover(); p != nil {
-			err = fmt.Errorf("panic: %v\n%s", p, debug.Stack())
-		}
-	}()
-
-	return reconcile(ctx, item)
 }
 
 func (c *Controller) wake(key Key) {
@@ -327,26 +287,6 @@ func (c *Controller) revisionChanged(before, after *revisionv1alpha1.GraphRevisi
 	}
 }
 
-// watchTyped returns an informer that keeps the latest objects of a kind and tells what changed.
-func watchTyped[V any, P pointer[V]](
-	c *Controller, object client.Object, list client.ObjectList, selector string, keep *latest[V, P], changed func(before, after P),
-) *source.Informer[V] {
-	return source.NewInformer(source.Options[V]{
-		Client: c.Client, Object: object, List: list, LabelSelector: selector, Log: c.Log,
-		Strip: func(o client.Object) *V {
-			kept, ok := o.DeepCopyObject().(P)
-			if !ok {
-				return nil
-			}
-
-			kept.SetManagedFields(nil)
-
-			return kept
-		},
-		Changed: func(change source.Change[V]) { changed(keep.change(change)) },
-	})
-}
-
 // patience is how long the instances of a new graph wait for the caches of its kinds before they are read.
 const patience = 3 * time.Second
 
@@ -367,7 +307,7 @@ func (c *Controller) watchInstances(
 
 			return kept
 		},
-		Changed: func(change source.Change[unstructured.Unstructured]) { changed(p.change(change)) },
+		Changed: func(change source.Change[unstructured.Unstructured]) { changed(p.Change(change)) },
 	})
 	p.synced = informer.Synced()
 

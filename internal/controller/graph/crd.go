@@ -38,7 +38,7 @@ func (r *review) define(ctx context.Context) error {
 	live, err := r.write(ctx, wanted)
 	if errors.Is(err, errRefused) {
 		// It stays so until somebody changes something.
-		r.conditions.set(kindReady, metav1.ConditionFalse, reasonFailed, message(err))
+		r.conditions.Set(kindReady, metav1.ConditionFalse, reasonFailed, message(err))
 
 		return nil
 	}
@@ -56,7 +56,7 @@ func (r *review) define(ctx context.Context) error {
 func (r *review) undefined() error {
 	live, there := r.schemas.CRD(crdName(r.definition))
 	if !there || ownerOf(live) != r.definition.Name {
-		r.conditions.set(kindReady, metav1.ConditionUnknown, reasonAwaiting, "the kind is made once the definition is valid")
+		r.conditions.Set(kindReady, metav1.ConditionUnknown, reasonAwaiting, "the kind is made once the definition is valid")
 
 		return nil
 	}
@@ -69,7 +69,7 @@ func (r *review) undefined() error {
 func (r *review) judge(live *apiextensionsv1.CustomResourceDefinition) {
 	kind := live.Spec.Names.Kind
 	if established(live) && live.DeletionTimestamp == nil {
-		r.conditions.set(kindReady, metav1.ConditionTrue, "Ready", fmt.Sprintf("kind %s has been accepted and ready", kind))
+		r.conditions.Set(kindReady, metav1.ConditionTrue, "Ready", fmt.Sprintf("kind %s has been accepted and ready", kind))
 
 		return
 	}
@@ -86,7 +86,7 @@ func (r *review) judge(live *apiextensionsv1.CustomResourceDefinition) {
 		text += ": " + live.Status.Conditions[refused].Message
 	}
 
-	r.conditions.set(kindReady, metav1.ConditionUnknown, reasonAwaiting, text)
+	r.conditions.Set(kindReady, metav1.ConditionUnknown, reasonAwaiting, text)
 }
 
 // errRefused says that a CustomResourceDefinition must not be written.

@@ -21,6 +21,7 @@ import (
 	revisionv1alpha1 "github.com/lockstep-dev/lockstep/api/kro/revision/v1alpha1"
 	krov1alpha1 "github.com/lockstep-dev/lockstep/api/kro/v1alpha1"
 	"github.com/lockstep-dev/lockstep/internal/apply"
+	"github.com/lockstep-dev/lockstep/internal/conditions"
 	"github.com/lockstep-dev/lockstep/internal/graph"
 	"github.com/lockstep-dev/lockstep/internal/graph/crd"
 	"github.com/lockstep-dev/lockstep/internal/source"
@@ -54,8 +55,8 @@ type definitions struct {
 	metrics   *telemetry.Graph
 	clock     clock.PassiveClock
 	log       logr.Logger
-	known     *latest[krov1alpha1.ResourceGraphDefinition, *krov1alpha1.ResourceGraphDefinition]
-	revisions *latest[revisionv1alpha1.GraphRevision, *revisionv1alpha1.GraphRevision]
+	known     *source.Latest[krov1alpha1.ResourceGraphDefinition, *krov1alpha1.ResourceGraphDefinition]
+	revisions *source.Latest[revisionv1alpha1.GraphRevision, *revisionv1alpha1.GraphRevision]
 
 	mu       sync.Mutex
 	compiled map[string]*compiled
@@ -84,7 +85,7 @@ type review struct {
 	*definitions
 
 	definition *krov1alpha1.ResourceGraphDefinition
-	conditions conditionSet
+	conditions *conditions.Set
 	// hash, accepted and refused are what came of compiling the definition as it is now.
 	hash     string
 	accepted *graph.Graph
@@ -99,7 +100,7 @@ type review struct {
 
 // reconcile has one look at a definition.
 func (d *definitions) reconcile(ctx context.Context, name string) error {
-	definition := d.known.get(types.NamespacedName{Name: name})
+	definition := d.known.Get(types.NamespacedName{Name: name})
 	if definition == nil {
 		seen := d.forget(name) || d.server.has(name)
 		if !seen && d.settings.Definitions != nil {
@@ -113,7 +114,7 @@ func (d *definitions) reconcile(ctx context.Context, name string) error {
 
 	r := &review{
 		definitions: d, definition: definition, issued: definition.Status.LastIssuedRevision,
-		conditions: conditionSet{before: definition.Status.Conditions, generation: definition.Generation, clock: d.clock.Now},
+		conditions: conditions.New(definition.Status.Conditions, definition.Generation, d.clock.Now),
 	}
 
 	if definition.DeletionTimestamp != nil {
@@ -206,7 +207,7 @@ func (r *review) finalizers(ctx context.Context, wanted []string) error {
 }
 
 func (r *review) took(written *krov1alpha1.ResourceGraphDefinition) {
-	r.known.put(written)
+	r.known.Put(written)
 	r.definition = written
 }
 
@@ -227,9 +228,9 @@ func (r *review) compile(context.Context) error {
 	r.accepted, r.refused, r.last = c.graph, c.err, c.last
 
 	if r.refused != nil {
-		r.conditions.set(graphAccepted, metav1.ConditionFalse, "InvalidResourceGraph", message(r.refused))
+		r.conditions.Set(graphAccepted, metav1.ConditionFalse, "InvalidResourceGraph", message(r.refused))
 	} else {
-		r.conditions.set(graphAccepted, metav1.ConditionTrue, "Valid", "resource graph and schema are valid")
+		r.conditions.Set(graphAccepted, metav1.ConditionTrue, "Valid", "resource graph and schema are valid")
 	}
 
 	r.warn()
@@ -333,11 +334,11 @@ func (r *review) warn() {
 	}
 
 	text := strings.Join(texts, "; ")
-	if old := find(r.conditions.before, graphWarning); old == nil || old.Message != text {
+	if old := r.conditions.Before(graphWarning); old == nil || old.Message != text {
 		r.events.Eventf(r.definition, nil, "Warning", r.accepted.Warnings[0].Reason, "Compile", "%s", text)
 	}
 
-	r.conditions.set(graphWarning, metav1.ConditionTrue, r.accepted.Warnings[0].Reason, text)
+	r.conditions.Set(graphWarning, metav1.ConditionTrue, r.accepted.Warnings[0].Reason, text)
 }
 
 // report writes the status, if it is another than the one that is there. What failed kept the pass from its end: the
@@ -351,13 +352,13 @@ func (r *review) report(ctx context.Context, failed error) error {
 
 	r.undecided(failed, why)
 
-	lags := slices.ContainsFunc(r.conditions.now, func(c metav1.Condition) bool { return c.ObservedGeneration < r.definition.Generation })
+	lags := slices.ContainsFunc(r.conditions.All(), func(c metav1.Condition) bool { return c.ObservedGeneration < r.definition.Generation })
 
 	wanted := r.definition.DeepCopy()
 	wanted.Status.State, wanted.Status.LastIssuedRevision = krov1alpha1.StateActive, r.issued
 
 	for _, kind := range []string{graphAccepted, kindReady, controllerReady} {
-		if find(r.conditions.now, kind).Status != metav1.ConditionTrue {
+		if r.conditions.Find(kind).Status != metav1.ConditionTrue {
 			wanted.Status.State = krov1alpha1.StateInactive
 		}
 	}
@@ -369,11 +370,10 @@ func (r *review) report(ctx context.Context, failed error) error {
 		wanted.Status.TopologicalOrder, wanted.Status.Resources = nil, nil
 	}
 
-	wanted.Status.Conditions = r.conditions.finish()
+	wanted.Status.Conditions = r.conditions.Finish()
 	if last := len(wanted.Status.Conditions) - 1; lags && wanted.Status.Conditions[last].Status == metav1.ConditionTrue {
-		r.conditions.now = slices.Clone(wanted.Status.Conditions[:last])
-		r.conditions.set(ready, metav1.ConditionUnknown, reasonAwaiting, why)
-		wanted.Status.Conditions = r.conditions.now
+		r.conditions.Set(conditions.Ready, metav1.ConditionUnknown, reasonAwaiting, why)
+		wanted.Status.Conditions = r.conditions.All()
 	}
 
 	if equality.Semantic.DeepEqual(wanted.Status, r.definition.Status) {
@@ -392,14 +392,14 @@ func (r *review) report(ctx context.Context, failed error) error {
 // undecided adds the conditions that the pass did not come to.
 func (r *review) undecided(failed error, why string) {
 	for _, kind := range []string{graphAccepted, revisionsResolved, kindReady, controllerReady} {
-		if find(r.conditions.now, kind) != nil {
+		if r.conditions.Find(kind) != nil {
 			continue
 		}
 
-		if old := find(r.conditions.before, kind); failed != nil && old != nil {
-			r.conditions.now = append(r.conditions.now, *old)
+		if failed != nil && r.conditions.Before(kind) != nil {
+			r.conditions.Keep(kind)
 		} else {
-			r.conditions.set(kind, metav1.ConditionUnknown, reasonAwaiting, why)
+			r.conditions.Set(kind, metav1.ConditionUnknown, reasonAwaiting, why)
 		}
 	}
 }
@@ -426,7 +426,7 @@ func usedBy(definition *krov1alpha1.ResourceGraphDefinition) map[schema.GroupKin
 func (d *definitions) making(kind schema.GroupKind) []string {
 	var names []string
 
-	for _, definition := range d.known.all() {
+	for _, definition := range d.known.All() {
 		if s := definition.Spec.Schema; s != nil && s.Kind == kind.Kind && resourceOf(definition).Group == kind.Group {
 			names = append(names, definition.Name)
 		}

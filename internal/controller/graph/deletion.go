@@ -33,9 +33,9 @@ func (v *visit) remove(ctx context.Context) error {
 		return v.release(ctx)
 	}
 
-	v.conditions.set(instanceManaged, metav1.ConditionTrue, "Managed", "finalizer and labels are in place")
-	v.conditions.set(graphResolved, metav1.ConditionTrue, "Resolved", "deletion needs no graph")
-	v.conditions.set(resourcesReady, metav1.ConditionUnknown, graph.ReasonUnderDeletion, deletionMessage(left, err))
+	v.conditions.Set(instanceManaged, metav1.ConditionTrue, "Managed", "finalizer and labels are in place")
+	v.conditions.Set(graphResolved, metav1.ConditionTrue, "Resolved", "deletion needs no graph")
+	v.conditions.Set(resourcesReady, metav1.ConditionUnknown, graph.ReasonUnderDeletion, deletionMessage(left, err))
 
 	return errors.Join(err, v.report(ctx, graph.InstanceDeleting, nil))
 }

@@ -21,6 +21,7 @@ import (
 	"sigs.k8s.io/controller-runtime/pkg/client"
 
 	"github.com/lockstep-dev/lockstep/internal/apply"
+	"github.com/lockstep-dev/lockstep/internal/conditions"
 	"github.com/lockstep-dev/lockstep/internal/graph"
 	"github.com/lockstep-dev/lockstep/internal/graph/applyset"
 	"github.com/lockstep-dev/lockstep/internal/source"
@@ -123,7 +124,7 @@ func (i *instances) visit(ctx context.Context, key Key) (again time.Duration, wr
 		return 0, false, nil
 	}
 
-	instance := s.parents.get(key.NamespacedName)
+	instance := s.parents.Get(key.NamespacedName)
 	if instance == nil {
 		i.forget(key)
 
@@ -235,7 +236,7 @@ type visit struct {
 	// writer applies the instance's objects, in whose name the definition says.
 	writer *apply.Objects
 
-	conditions conditionSet
+	conditions *conditions.Set
 	pass       *graph.Pass
 	reports    []graph.NodeReport
 	// looking are the interests of this pass.
@@ -253,23 +254,23 @@ type visit struct {
 // maintain makes the instance's objects as they should be, and says how far that has come.
 func (v *visit) maintain(ctx context.Context) (time.Duration, error) {
 	if err := v.own(ctx); err != nil {
-		v.conditions.set(instanceManaged, metav1.ConditionFalse, "ManagementFailed", message(err))
+		v.conditions.Set(instanceManaged, metav1.ConditionFalse, "ManagementFailed", message(err))
 
 		return 0, errors.Join(err, v.report(ctx, graph.InstanceError, nil))
 	}
 
-	v.conditions.set(instanceManaged, metav1.ConditionTrue, "Managed", "finalizer and labels are in place")
+	v.conditions.Set(instanceManaged, metav1.ConditionTrue, "Managed", "finalizer and labels are in place")
 
 	if v.failure != "" {
-		v.conditions.set(graphResolved, metav1.ConditionFalse, "ResolutionFailed", v.failure)
+		v.conditions.Set(graphResolved, metav1.ConditionFalse, "ResolutionFailed", v.failure)
 
 		return 0, v.report(ctx, graph.InstanceError, nil)
 	}
 
-	v.conditions.set(graphResolved, metav1.ConditionTrue, "Resolved", "the graph is compiled and in use")
+	v.conditions.Set(graphResolved, metav1.ConditionTrue, "Resolved", "the graph is compiled and in use")
 
 	if suspended(v.instance) {
-		v.conditions.set(resourcesReady, metav1.ConditionFalse, graph.ReasonSuspended,
+		v.conditions.Set(resourcesReady, metav1.ConditionFalse, graph.ReasonSuspended,
 			"reconciliation is suspended by the annotation "+annotationReconcile)
 
 		return 0, v.report(ctx, graph.InstanceInProgress, nil)

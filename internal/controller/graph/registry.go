@@ -12,6 +12,7 @@ import (
 	"sigs.k8s.io/controller-runtime/pkg/client"
 
 	"github.com/lockstep-dev/lockstep/internal/graph"
+	"github.com/lockstep-dev/lockstep/internal/source"
 )
 
 // Key names an instance.
@@ -37,7 +38,7 @@ type served struct {
 
 // parents are the instances of one definition.
 type parents struct {
-	*latest[unstructured.Unstructured, *unstructured.Unstructured]
+	*source.Latest[unstructured.Unstructured, *unstructured.Unstructured]
 
 	stop context.CancelFunc
 	// synced is closed once all that there were at the start are known.
@@ -49,7 +50,7 @@ type parents struct {
 }
 
 func newParents() *parents {
-	return &parents{latest: newLatest[unstructured.Unstructured](), writing: map[types.NamespacedName][]string{}}
+	return &parents{Latest: source.NewLatest[unstructured.Unstructured](), writing: map[types.NamespacedName][]string{}}
 }
 
 // write sends a write of an instance. The watch may show the write before the server has answered: that is no news.
@@ -63,7 +64,7 @@ func (p *parents) write(
 
 	written, err = send()
 	if err == nil {
-		p.put(written)
+		p.Put(written)
 	}
 
 	p.mu.Lock()

@@ -15,6 +15,7 @@ import (
 	"k8s.io/utils/clock"
 
 	"github.com/lockstep-dev/lockstep/internal/apply"
+	"github.com/lockstep-dev/lockstep/internal/conditions"
 	"github.com/lockstep-dev/lockstep/internal/graph"
 	"github.com/lockstep-dev/lockstep/internal/telemetry"
 )
@@ -27,8 +28,8 @@ const (
 )
 
 // conditionsOf starts the conditions of a pass from those that the instance has.
-func (s *served) conditionsOf(instance *unstructured.Unstructured, c clock.PassiveClock) conditionSet {
-	return conditionSet{before: conditionsIn(instance), generation: instance.GetGeneration(), clock: c.Now}
+func (s *served) conditionsOf(instance *unstructured.Unstructured, c clock.PassiveClock) *conditions.Set {
+	return conditions.New(conditionsIn(instance), instance.GetGeneration(), c.Now)
 }
 
 // conditionsIn are the conditions that are written on an instance.
@@ -60,7 +61,7 @@ func (v *visit) conclude(ctx context.Context) (time.Duration, error) {
 	}
 
 	verdict := graph.Judge(v.reports, v.late, failures...)
-	v.conditions.set(resourcesReady, verdict.Status, verdict.Reason, verdict.Message)
+	v.conditions.Set(resourcesReady, verdict.Status, verdict.Reason, verdict.Message)
 
 	return again, v.report(ctx, verdict.State, &result)
 }
@@ -105,7 +106,7 @@ func (v *visit) countDown() time.Duration {
 
 // waitingSince is now, or when an earlier manager began to wait.
 func (v *visit) waitingSince() time.Time {
-	c := find(v.conditions.before, resourcesReady)
+	c := v.conditions.Before(resourcesReady)
 	if c != nil && (c.Reason == graph.ReasonWaitingForFields || c.Reason == graph.ReasonWaitTimedOut) {
 		return c.LastTransitionTime.Time
 	}
@@ -127,20 +128,20 @@ func (v *visit) report(ctx context.Context, state graph.InstanceState, result *g
 		status = map[string]any{}
 	}
 
-	conditions := v.conditions.finish()
+	now := v.conditions.Finish()
 
 	switch {
 	case result != nil && result.HasConditions:
 		var failed bool
-		if conditions, failed = v.authored(conditions); failed {
+		if now, failed = v.authored(now); failed {
 			state = graph.InstanceError
 		}
 	case v.graph.HasConditions():
-		conditions = overlay(v.conditions.before, conditions, resourcesReady)
+		now = overlay(v.conditions.Former(), *v.conditions.Find(resourcesReady))
 	}
 
 	status["state"] = string(state)
-	status["conditions"] = asList(conditions)
+	status["conditions"] = asList(now)
 
 	if sameStatus(before, status) {
 		return nil
@@ -193,31 +194,31 @@ func (v *visit) writeStatus(ctx context.Context, before, status map[string]any) 
 // cannot be told yet stays as it was. When one fails, ResourcesReady says so beside them.
 func (v *visit) authored(builtin []metav1.Condition) (all []metav1.Condition, failed bool) {
 	found := v.graph.Conditions(v.pass.Scope(), builtin)
-	set := conditionSet{before: v.conditions.before, generation: v.conditions.generation, clock: v.conditions.clock}
+	set := v.conditions.Fresh()
 
 	for _, c := range found.List {
-		set.set(c.Type, c.Status, c.Reason, c.Message)
+		set.Set(c.Type, c.Status, c.Reason, c.Message)
 	}
 
-	for _, old := range v.conditions.before {
-		if find(set.now, old.Type) == nil && (found.AllPending || slices.Contains(found.Pending, old.Type)) {
-			set.now = append(set.now, old)
+	for _, old := range v.conditions.Former() {
+		if set.Find(old.Type) == nil && (found.AllPending || slices.Contains(found.Pending, old.Type)) {
+			set.Keep(old.Type)
 		}
 	}
 
-	if len(found.Errors) > 0 && find(set.now, resourcesReady) == nil {
-		set.set(resourcesReady, metav1.ConditionFalse, graph.ReasonNotReady,
+	if len(found.Errors) > 0 && set.Find(resourcesReady) == nil {
+		set.Set(resourcesReady, metav1.ConditionFalse, graph.ReasonNotReady,
 			"resource reconciliation failed: status.conditions: "+message(errors.Join(found.Errors...)))
 	}
 
-	return set.now, len(found.Errors) > 0
+	return set.All(), len(found.Errors) > 0
 }
 
 // overlay replaces one condition among others.
-func overlay(conditions, from []metav1.Condition, kind string) []metav1.Condition {
-	rest := slices.DeleteFunc(slices.Clone(conditions), func(c metav1.Condition) bool { return c.Type == kind })
+func overlay(among []metav1.Condition, with metav1.Condition) []metav1.Condition {
+	rest := slices.DeleteFunc(slices.Clone(among), func(c metav1.Condition) bool { return c.Type == with.Type })
 
-	return append(rest, *find(from, kind))
+	return append(rest, with)
 }
 
 // asList is the conditions as they are in an object of no Go type.

@@ -15,6 +15,7 @@ import (
 
 	revisionv1alpha1 "github.com/lockstep-dev/lockstep/api/kro/revision/v1alpha1"
 	krov1alpha1 "github.com/lockstep-dev/lockstep/api/kro/v1alpha1"
+	"github.com/lockstep-dev/lockstep/internal/conditions"
 )
 
 const maxNameLength = 253
@@ -51,7 +52,7 @@ func (r *review) issue(ctx context.Context) error {
 			r.failure = "there is no graph revision: see the condition " + graphAccepted + " of the definition"
 		}
 
-		r.conditions.set(revisionsResolved, metav1.ConditionUnknown, "WaitingForGraphRevisionCompilation", "there is no revision yet")
+		r.conditions.Set(revisionsResolved, metav1.ConditionUnknown, "WaitingForGraphRevisionCompilation", "there is no revision yet")
 
 		return nil
 	}
@@ -65,7 +66,7 @@ func (r *review) issue(ctx context.Context) error {
 
 // mine are the definition's revisions, oldest first.
 func (r *review) mine() []*revisionv1alpha1.GraphRevision {
-	mine := slices.DeleteFunc(r.revisions.all(), func(g *revisionv1alpha1.GraphRevision) bool {
+	mine := slices.DeleteFunc(r.revisions.All(), func(g *revisionv1alpha1.GraphRevision) bool {
 		return g.Spec.Snapshot.Name != r.definition.Name || g.DeletionTimestamp != nil
 	})
 	slices.SortFunc(mine, func(a, b *revisionv1alpha1.GraphRevision) int {
@@ -95,7 +96,7 @@ func (r *review) create(ctx context.Context) (*revisionv1alpha1.GraphRevision, e
 		return nil, fmt.Errorf("create the revision %s: %w", revision.Name, err)
 	}
 
-	r.revisions.put(revision)
+	r.revisions.Put(revision)
 	r.issued = number
 
 	return revision, nil
@@ -133,16 +134,16 @@ func (r *review) resolve(ctx context.Context, newest *revisionv1alpha1.GraphRevi
 
 	switch {
 	case err == nil:
-		r.conditions.set(revisionsResolved, metav1.ConditionTrue, "Resolved",
+		r.conditions.Set(revisionsResolved, metav1.ConditionTrue, "Resolved",
 			fmt.Sprintf("revision %d compiled and active", newest.Spec.Revision))
 	case last != nil:
 		// Only what is of the kinds that are not there any more fails, in each instance.
 		r.graph = last
-		r.conditions.set(revisionsResolved, metav1.ConditionFalse, reasonFailed,
+		r.conditions.Set(revisionsResolved, metav1.ConditionFalse, reasonFailed,
 			fmt.Sprintf("revision %d is active as it was compiled last, and cannot be compiled now: %v", newest.Spec.Revision, err))
 	default:
 		r.failure = fmt.Sprintf("latest issued graph revision %d failed: %v", newest.Spec.Revision, err)
-		r.conditions.set(revisionsResolved, metav1.ConditionFalse, reasonFailed, r.failure)
+		r.conditions.Set(revisionsResolved, metav1.ConditionFalse, reasonFailed, r.failure)
 	}
 
 	return r.verify(ctx, newest, err)
@@ -150,18 +151,18 @@ func (r *review) resolve(ctx context.Context, newest *revisionv1alpha1.GraphRevi
 
 // verify writes on a revision whether it compiles.
 func (r *review) verify(ctx context.Context, newest *revisionv1alpha1.GraphRevision, failed error) error {
-	set := conditionSet{before: newest.Status.Conditions, generation: newest.Generation, clock: r.clock.Now}
+	set := conditions.New(newest.Status.Conditions, newest.Generation, r.clock.Now)
 	wanted := newest.DeepCopy()
 	wanted.Status = revisionv1alpha1.GraphRevisionStatus{}
 
 	if failed != nil {
-		set.set("GraphVerified", metav1.ConditionFalse, "InvalidGraph", message(failed))
+		set.Set("GraphVerified", metav1.ConditionFalse, "InvalidGraph", message(failed))
 	} else {
-		set.set("GraphVerified", metav1.ConditionTrue, "Verified", "the graph compiles")
+		set.Set("GraphVerified", metav1.ConditionTrue, "Verified", "the graph compiles")
 		wanted.Status.TopologicalOrder, wanted.Status.Resources = r.graph.Order(), r.graph.Information()
 	}
 
-	wanted.Status.Conditions = set.finish()
+	wanted.Status.Conditions = set.Finish()
 	if equality.Semantic.DeepEqual(wanted.Status, newest.Status) {
 		return nil
 	}
@@ -170,7 +171,7 @@ func (r *review) verify(ctx context.Context, newest *revisionv1alpha1.GraphRevis
 		return fmt.Errorf("write the status of the revision %s: %w", newest.Name, err)
 	}
 
-	r.revisions.put(wanted)
+	r.revisions.Put(wanted)
 
 	return nil
 }
@@ -214,7 +215,7 @@ func (d *definitions) discard(ctx context.Context, old *revisionv1alpha1.GraphRe
 
 // discardOrphans lets the revisions go that are being deleted because their definition is gone.
 func (d *definitions) discardOrphans(ctx context.Context, definition string) error {
-	for _, revision := range d.revisions.all() {
+	for _, revision := range d.revisions.All() {
 		if revision.Spec.Snapshot.Name == definition && revision.DeletionTimestamp != nil {
 			if err := d.discard(ctx, revision); err != nil {
 				return err

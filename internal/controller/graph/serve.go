@@ -25,7 +25,7 @@ import (
 
 // serve has the instances looked after, with the graph of the newest revision.
 func (r *review) serve(ctx context.Context) error {
-	if c := find(r.conditions.now, kindReady); c == nil || c.Status != metav1.ConditionTrue {
+	if c := r.conditions.Find(kindReady); c == nil || c.Status != metav1.ConditionTrue {
 		return r.serveFormer(ctx)
 	}
 
@@ -41,7 +41,7 @@ func (r *review) serve(ctx context.Context) error {
 
 	r.server.drop(r.definition.Name, resource)
 	r.server.serve(ctx, resource, s)
-	r.conditions.set(controllerReady, metav1.ConditionTrue, "Running", "controller is running")
+	r.conditions.Set(controllerReady, metav1.ConditionTrue, "Running", "controller is running")
 
 	return nil
 }
@@ -64,7 +64,7 @@ func (r *review) serveFormer(ctx context.Context) error {
 		r.server.serve(ctx, resource, former)
 	}
 
-	r.conditions.set(controllerReady, metav1.ConditionTrue, "Running", "controller is running")
+	r.conditions.Set(controllerReady, metav1.ConditionTrue, "Running", "controller is running")
 
 	return nil
 }
@@ -222,7 +222,7 @@ func (s *server) cacheChanged(what *served) bool {
 }
 
 func (s *server) wakeAll(resource schema.GroupVersionResource, what *served) {
-	for _, instance := range what.parents.all() {
+	for _, instance := range what.parents.All() {
 		s.wake(Key{client.ObjectKeyFromObject(instance), resource})
 	}
 }
@@ -408,7 +408,7 @@ func (r *review) instances(
 	if what := r.registry.get(resource); what != nil {
 		select {
 		case <-what.parents.synced:
-			return what.parents.all(), true
+			return what.parents.All(), true
 		default:
 		}
 	} else {
@@ -458,8 +458,8 @@ func (r *review) remaining(resource schema.GroupVersionResource, left []*unstruc
 	}
 
 	if r.settings.Deletion == DeletionDrain {
-		r.conditions.set(instancesGone, metav1.ConditionFalse, "Draining", text+"; they are being deleted")
+		r.conditions.Set(instancesGone, metav1.ConditionFalse, "Draining", text+"; they are being deleted")
 	} else {
-		r.conditions.set(instancesGone, metav1.ConditionFalse, "InstancesRemain", text+"; delete them, and the definition goes")
+		r.conditions.Set(instancesGone, metav1.ConditionFalse, "InstancesRemain", text+"; delete them, and the definition goes")
 	}
 }
