@@ -13,6 +13,8 @@ import (
 
 	"k8s.io/client-go/rest"
 	"k8s.io/utils/clock"
+
+	"github.com/lockstep-dev/lockstep/internal/process"
 )
 
 // startLimit bounds a start. It takes about three seconds; a machine that compiles at the same time needs more.
@@ -46,8 +48,8 @@ type Plane struct {
 	bin      string
 	data     string // relative to dir
 	config   *rest.Config
-	launcher *launcher
-	children []*child
+	launcher *process.Launcher
+	children []*process.Child
 	state    State
 	lock     *os.File
 	release  func() // gives the reserved port back
@@ -83,10 +85,10 @@ func Start(ctx context.Context, o Options) (*Plane, error) {
 	}
 	run, fail := context.WithCancelCause(ctx)
 	p.fail = fail
-	p.launcher = newLauncher()
+	p.launcher = process.NewLauncher()
 	if err := p.launch(run); err != nil {
 		// A component that ended is the reason; that the API server did not answer is what followed from it.
-		if cause, ok := errors.AsType[*exitError](context.Cause(run)); ok {
+		if cause, ok := errors.AsType[*process.ExitError](context.Cause(run)); ok {
 			err = cause
 		}
 		fail(errStopped)
@@ -96,7 +98,7 @@ func Start(ctx context.Context, o Options) (*Plane, error) {
 	}
 	go func() {
 		<-run.Done()
-		if cause, ok := errors.AsType[*exitError](context.Cause(run)); ok {
+		if cause, ok := errors.AsType[*process.ExitError](context.Cause(run)); ok {
 			p.err = cause
 		}
 		p.shutdown()
@@ -193,14 +195,14 @@ func (p *Plane) claim(ctx context.Context) (err error) {
 func (p *Plane) launch(run context.Context) error {
 	ctx, cancel := context.WithTimeoutCause(run, startLimit, fmt.Errorf("not ready after %s", startLimit))
 	defer cancel()
-	port, release, err := reservePort()
+	port, release, err := process.ReservePort()
 	if err != nil {
 		return err
 	}
 	p.release = release
 	server := fmt.Sprintf("https://127.0.0.1:%d", port)
 	pid := os.Getpid()
-	started, _ := startOf(pid)
+	started, _ := process.Started(pid)
 	p.state = State{
 		Supervisor: Process{Name: "supervisor", PID: pid, Started: started}, Server: server, Keep: p.options.Keep,
 	}
@@ -232,13 +234,15 @@ func (p *Plane) launch(run context.Context) error {
 
 // run starts one component and records it, so that it can be found whatever happens next.
 func (p *Plane) run(name string, args []string) error {
-	onExit := func(e *exitError) { p.fail(e) }
-	c, err := p.launcher.spawn(p.dir, filepath.Join(p.bin, name), args, onExit)
+	c, err := p.launcher.Start(process.Command{
+		Path: filepath.Join(p.bin, name), Args: args, Dir: p.dir, Log: filepath.Join(p.dir, logsDir, name+".log"),
+		OnExit: func(e *process.ExitError) { p.fail(e) },
+	})
 	if err != nil {
 		return err
 	}
 	p.children = append(p.children, c)
-	p.state.Components = append(p.state.Components, c.Process)
+	p.state.Components = append(p.state.Components, Process{Name: name, PID: c.PID(), Started: c.StartedAt()})
 
 	return p.state.write(p.dir)
 }
@@ -308,16 +312,16 @@ func (p *Plane) shutdown() {
 	defer close(p.done)
 	var all sync.WaitGroup
 	for _, c := range p.children {
-		if p.options.Keep && c.Name == etcd {
+		if p.options.Keep && c.Name() == etcd {
 			continue
 		}
-		all.Go(func() { c.stop(syscall.SIGKILL, stopGrace, p.options.Clock) })
+		all.Go(func() { c.Stop(syscall.SIGKILL, stopGrace, p.options.Clock) })
 	}
 	all.Wait()
 	for _, c := range p.children {
-		c.stop(syscall.SIGTERM, stopGrace, p.options.Clock)
+		c.Stop(syscall.SIGTERM, stopGrace, p.options.Clock)
 	}
-	p.launcher.close()
+	p.launcher.Close()
 	p.release()
 	var errs []error
 	for _, name := range []string{scratchDir, pkiDir, etcdSocket, peerSocket, stagesFile, kubeconfigFile, stateFile} {

@@ -10,6 +10,8 @@ import (
 	"path/filepath"
 	"syscall"
 	"time"
+
+	"github.com/lockstep-dev/lockstep/internal/process"
 )
 
 // ErrRunning says that a plane already runs in the directory.
@@ -31,7 +33,7 @@ type Process struct {
 
 // Alive says whether this very process still runs, not merely some process with its pid.
 func (p Process) Alive() bool {
-	started, ok := startOf(p.PID)
+	started, ok := process.Started(p.PID)
 
 	return ok && started == p.Started
 }

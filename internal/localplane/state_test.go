@@ -13,11 +13,13 @@ import (
 	"time"
 
 	"github.com/google/go-cmp/cmp"
+
+	"github.com/lockstep-dev/lockstep/internal/process"
 )
 
 func TestAProcessIsAliveOnlyAsItself(t *testing.T) {
 	t.Parallel()
-	own, ok := startOf(os.Getpid())
+	own, ok := process.Started(os.Getpid())
 	if !ok {
 		t.Fatal("this process was not found")
 	}
@@ -175,51 +177,6 @@ func TestAStateThatCannotBeReadIsNamed(t *testing.T) {
 	}
 }
 
-func TestTheTailOfALogIsItsLastLines(t *testing.T) {
-	t.Parallel()
-	var short, long strings.Builder
-	for range 3 {
-		short.WriteString("a line\n")
-	}
-	for range 10000 {
-		long.WriteString("a line\n")
-	}
-	lines := func(n int) string { return strings.TrimSuffix(strings.Repeat("  a line\n", n), "\n") }
-	cases := map[string]struct{ content, want string }{
-		"nothing of an empty one":       {},
-		"all of a short one":            {short.String(), lines(3)},
-		"the last twelve of a long one": {long.String(), lines(logLines)},
-	}
-	for name, test := range cases {
-		t.Run(name, func(t *testing.T) {
-			t.Parallel()
-			path := filepath.Join(t.TempDir(), "log")
-			if err := os.WriteFile(path, []byte(test.content), 0o600); err != nil {
-				t.Fatal(err)
-			}
-			if diff := cmp.Diff(test.want, tail(path)); diff != "" {
-				t.Errorf("tail (-want +got):\n%s", diff)
-			}
-		})
-	}
-}
-
-func TestAReservedPortIsGivenToNobodyElse(t *testing.T) {
-	t.Parallel()
-	seen := map[int]bool{}
-	for range 200 {
-		port, release, err := reservePort()
-		if err != nil {
-			t.Fatal(err)
-		}
-		defer release()
-		if seen[port] {
-			t.Fatalf("the port %d was given twice", port)
-		}
-		seen[port] = true
-	}
-}
-
 // shell starts a script and returns when it has said that it is ready. Its standard input stays open.
 func shell(t *testing.T, script string) (*exec.Cmd, Process) {
 	t.Helper()
@@ -245,7 +202,7 @@ func shell(t *testing.T, script string) (*exec.Cmd, Process) {
 	if _, err := bufio.NewReader(stdout).ReadString('\n'); err != nil {
 		t.Fatal(err)
 	}
-	started, ok := startOf(cmd.Process.Pid)
+	started, ok := process.Started(cmd.Process.Pid)
 	if !ok {
 		t.Fatal("the script has ended already")
 	}

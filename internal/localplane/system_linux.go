@@ -5,54 +5,11 @@ import (
 	"errors"
 	"fmt"
 	"os"
-	"strconv"
-	"strings"
 	"syscall"
 	"time"
 
 	"golang.org/x/sys/unix"
 )
-
-// childAttributes puts a child in a process group of its own, so that Ctrl-C in a terminal reaches only us, and has
-// the kernel kill it when the thread that started it ends.
-func childAttributes() *syscall.SysProcAttr {
-	return &syscall.SysProcAttr{Setpgid: true, Pdeathsig: syscall.SIGKILL}
-}
-
-// reservePort binds a free loopback port without listening on it. Nobody else is given the port while it is held,
-// and a process of the same user that also asks to share it can listen there: no other process can slip in between.
-// The caller calls release when the port has found its owner.
-func reservePort() (port int, release func(), err error) {
-	fd, err := unix.Socket(unix.AF_INET, unix.SOCK_STREAM|unix.SOCK_CLOEXEC, 0)
-	if err != nil {
-		return 0, nil, fmt.Errorf("reserve a port: %w", err)
-	}
-	release = func() { _ = unix.Close(fd) }
-	if err := unix.SetsockoptInt(fd, unix.SOL_SOCKET, unix.SO_REUSEPORT, 1); err != nil {
-		release()
-
-		return 0, nil, fmt.Errorf("reserve a port: %w", err)
-	}
-	if err := unix.Bind(fd, &unix.SockaddrInet4{Addr: [4]byte{127, 0, 0, 1}}); err != nil {
-		release()
-
-		return 0, nil, fmt.Errorf("reserve a port: %w", err)
-	}
-	name, err := unix.Getsockname(fd)
-	if err != nil {
-		release()
-
-		return 0, nil, fmt.Errorf("reserve a port: %w", err)
-	}
-	address, ok := name.(*unix.SockaddrInet4)
-	if !ok {
-		release()
-
-		return 0, nil, fmt.Errorf("reserve a port: unexpected address %T", name)
-	}
-
-	return address.Port, release, nil
-}
 
 // lockFile takes an exclusive lock that the kernel gives back when this process ends. It returns false when another
 // process holds it.
@@ -71,25 +28,6 @@ func lockFile(path string) (*os.File, bool, error) {
 	}
 
 	return nil, false, fmt.Errorf("lock %s: %w", path, err)
-}
-
-// startOf returns when the process with this pid was started, in clock ticks since the machine's boot, and false
-// when there is none or when it has ended and only waits to be collected.
-func startOf(pid int) (uint64, bool) {
-	content, err := os.ReadFile("/proc/" + strconv.Itoa(pid) + "/stat")
-	if err != nil {
-		return 0, false
-	}
-	// The second field, the name, may itself hold spaces and brackets: count from its last closing bracket.
-	stat := string(content)
-	fields := strings.Fields(stat[strings.LastIndexByte(stat, ')')+1:])
-	const state, started = 0, 19
-	if len(fields) <= started || fields[state] == "Z" || fields[state] == "X" {
-		return 0, false
-	}
-	ticks, err := strconv.ParseUint(fields[started], 10, 64)
-
-	return ticks, err == nil
 }
 
 // terminate sends the signal to the process and waits until it has gone; after grace, or when ctx ends, it kills
