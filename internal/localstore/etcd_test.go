@@ -29,7 +29,7 @@ func TestEtcdKeepsAddressAndDataOverAKillAndARestart(t *testing.T) {
 			t.Fatalf("%s: %v", name, err)
 		}
 		got, err := etcdClient(t, e).Get(t.Context(), "k")
-		if err != nil || len(got.Kvs) != 1 || string(got.Kvs[0].Value) != "v" || e.Addr() != addr {
+		if err != nil || len(got.Kvs) != 1 || string(got.Kvs[0].GetValue()) != "v" || e.Addr() != addr {
 			t.Errorf("%s: got %v and %v at %s, want the value at %s", name, got, err, e.Addr(), addr)
 		}
 	}

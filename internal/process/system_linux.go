@@ -16,7 +16,8 @@ import (
 // kernel kill it when the thread that started it ends.
 func attributes(user *User) *syscall.SysProcAttr {
 	attributes := &syscall.SysProcAttr{Setpgid: true, Pdeathsig: syscall.SIGKILL}
-	if user != nil {
+	// Only root may change users, also to what it is already.
+	if user != nil && *user != (User{UID: uint32(os.Geteuid()), GID: uint32(os.Getegid())}) { //nolint:gosec // ids are small numbers
 		attributes.Credential = &syscall.Credential{Uid: user.UID, Gid: user.GID}
 	}
 
@@ -71,6 +72,7 @@ func bind(fd int) (int, error) {
 type stat struct {
 	parent  int
 	started uint64
+	stopped bool
 }
 
 // Started returns when the process with this pid was started, in clock ticks since the machine's boot, and false when
@@ -99,15 +101,19 @@ func statOf(pid int) (stat, bool) {
 	}
 	ticks, err := strconv.ParseUint(fields[started], 10, 64)
 
-	return stat{parent: ppid, started: ticks}, err == nil
+	return stat{parent: ppid, started: ticks, stopped: fields[state] == "T" || fields[state] == "t"}, err == nil
 }
 
-// Pause stops the process and all that it has started, without their knowing. Those who are connected to it wait.
+// member is a process of a tree. The descriptor pins it: nobody else is signalled who has got its pid meanwhile.
+type member struct{ pid, fd int }
+
+// Pause stops the process and all that it has started, without their knowing, and returns when they stand still. Those who
+// are connected to it wait.
 func (c *Child) Pause() error {
 	members, err := c.halt()
 	defer closeAll(members)
 
-	return err
+	return c.named("pause", err)
 }
 
 // Resume lets a paused process and all that it has started go on. Nothing happens if it was not paused.
@@ -116,7 +122,7 @@ func (c *Child) Resume() error {
 	members, err := c.tree()
 	defer closeAll(members)
 	for i := len(members) - 1; err == nil && i >= 0; i-- {
-		err = send(members[i], unix.SIGCONT)
+		err = send(members[i].fd, unix.SIGCONT)
 	}
 
 	return c.named("resume", err)
@@ -127,63 +133,73 @@ func (c *Child) Kill() error {
 	members, err := c.halt()
 	defer closeAll(members)
 	errs := []error{err}
-	for _, fd := range members {
-		errs = append(errs, c.named("kill", send(fd, unix.SIGKILL)))
+	for _, m := range members {
+		errs = append(errs, send(m.fd, unix.SIGKILL))
 	}
-	for _, fd := range members {
-		errs = append(errs, c.named("kill", ended(fd)))
+	for _, m := range members {
+		errs = append(errs, ended(m.fd))
 	}
-	if errors.Join(errs...) == nil {
-		<-c.exited
+	if err := errors.Join(errs...); err != nil {
+		return c.named("kill", err)
 	}
+	<-c.exited
 
-	return errors.Join(errs...)
+	return nil
 }
 
-// halt stops the process and its descendants, and returns a descriptor of each. One that is about to start another when
-// it is stopped has done it or not: look again until there is none that was not stopped before.
-func (c *Child) halt() ([]int, error) {
+// halt stops the process and its descendants, and returns them. One that was about to start another when it was stopped
+// has done it or not: look again until there is none that was not stopped before.
+func (c *Child) halt() ([]member, error) {
 	for before := 0; ; {
 		members, err := c.tree()
-		for _, fd := range members {
-			err = errors.Join(err, send(fd, unix.SIGSTOP))
+		for _, m := range members {
+			err = errors.Join(err, send(m.fd, unix.SIGSTOP))
+		}
+		for _, m := range members {
+			err = errors.Join(err, stopped(m.pid))
 		}
 		if err != nil || len(members) == before {
-			return members, c.named("pause", err)
+			return members, err
 		}
 		before = len(members)
 		closeAll(members)
 	}
 }
 
-// tree returns descriptors of the process and its descendants, parents first; none when it has gone. A descriptor pins
-// its process: nobody else is signalled who has got its pid meanwhile.
-func (c *Child) tree() ([]int, error) {
+// tree returns the process and its descendants, parents first; none when it has gone.
+func (c *Child) tree() ([]member, error) {
 	root, found, err := open(c.PID(), func(s stat) bool { return s.started == c.started })
 	if err != nil || !found {
 		return nil, err
 	}
+	members := []member{root}
 	parents, err := processes()
-	if err != nil {
-		return []int{root}, err
+	for i := 0; err == nil && i < len(members); i++ {
+		var children []member
+		children, err = childrenOf(members[i].pid, parents)
+		members = append(members, children...)
 	}
-	members, pids := []int{root}, []int{c.PID()}
-	for i := 0; i < len(pids); i++ {
-		for pid, parent := range parents {
-			if parent != pids[i] {
-				continue
-			}
-			fd, found, err := open(pid, func(s stat) bool { return s.parent == parent })
-			if err != nil {
-				return members, err
-			}
-			if found {
-				members, pids = append(members, fd), append(pids, pid)
-			}
+
+	return members, err
+}
+
+// childrenOf returns the children of one process, of the parents that all processes have.
+func childrenOf(parent int, parents map[int]int) ([]member, error) {
+	var children []member
+	for pid, its := range parents {
+		if its != parent {
+			continue
+		}
+		child, found, err := open(pid, func(s stat) bool { return s.parent == parent })
+		if err != nil {
+			return children, err
+		}
+		if found {
+			children = append(children, child)
 		}
 	}
 
-	return members, nil
+	return children, nil
 }
 
 // processes returns the parent of each process of the machine.
@@ -206,22 +222,22 @@ func processes() (map[int]int, error) {
 	return parents, nil
 }
 
-// open returns a descriptor of the process with this pid, if it is the one that is meant.
-func open(pid int, meant func(stat) bool) (fd int, found bool, err error) {
-	fd, err = unix.PidfdOpen(pid, 0)
-	if errors.Is(err, unix.ESRCH) || errors.Is(err, unix.EINVAL) {
-		return 0, false, nil
+// open returns the process with this pid, if it is the one that is meant.
+func open(pid int, meant func(stat) bool) (m member, found bool, err error) {
+	fd, err := unix.PidfdOpen(pid, 0)
+	if errors.Is(err, unix.ESRCH) || errors.Is(err, unix.EINVAL) { // gone, or only waits to be collected
+		return member{}, false, nil
 	}
 	if err != nil {
-		return 0, false, fmt.Errorf("open process %d: %w", pid, err)
+		return member{}, false, fmt.Errorf("open process %d: %w", pid, err)
 	}
 	if s, ok := statOf(pid); !ok || !meant(s) {
 		_ = unix.Close(fd)
 
-		return 0, false, nil
+		return member{}, false, nil
 	}
 
-	return fd, true, nil
+	return member{pid: pid, fd: fd}, true, nil
 }
 
 // send signals a process; one that has gone needs it no more.
@@ -231,6 +247,21 @@ func send(fd int, signal unix.Signal) error {
 	}
 
 	return nil
+}
+
+// stopped waits until a process that was stopped stands still or has gone. Until one of its threads takes the signal, which on
+// a busy machine is milliseconds later, the others go on as before. Nothing tells of it but the kernel's table.
+func stopped(pid int) error {
+	for range killTime.Milliseconds() {
+		if s, ok := statOf(pid); !ok || s.stopped {
+			return nil
+		}
+		if _, err := unix.Poll(nil, 1); err != nil && !errors.Is(err, unix.EINTR) {
+			return fmt.Errorf("wait until it stands still: %w", err)
+		}
+	}
+
+	return errors.New("it does not stop")
 }
 
 // ended waits until a process that was killed has gone.
@@ -251,9 +282,9 @@ func ended(fd int) error {
 	}
 }
 
-func closeAll(fds []int) {
-	for _, fd := range fds {
-		_ = unix.Close(fd)
+func closeAll(members []member) {
+	for _, m := range members {
+		_ = unix.Close(m.fd)
 	}
 }
 
