@@ -42,16 +42,18 @@ type Want struct {
 	Objection string
 	// Missing says that it waits for its source; the objection says for which.
 	Missing bool
+	// Lost says that somebody else has it.
+	Lost bool
 	// Keep lets the former password be valid besides.
 	Keep bool
 }
 
 // Owned is what is remembered of a place that was adopted.
 type Owned struct {
-	// Digest is that of the value that was last asked for and in force.
-	Digest string
-	// Applied is that of what the store then said that it has.
+	// Applied is the digest of the value that was last asked for and in the store.
 	Applied string
+	// Stored is the digest of what the store then said that it had.
+	Stored string
 }
 
 // Reason is why a step is taken.
@@ -87,8 +89,8 @@ type Finding struct {
 	State lockstepv1alpha1.SettingState
 	// Message says why it is not applied; empty when it is. It completes a sentence that begins with the setting's name.
 	Message string
-	// Digest is that of what is asked for, Applied that of what the store has, when it is that.
-	Digest, Applied string
+	// Digest is that of what is asked for. Applied is the same, and Stored that of what the store has, when it has it.
+	Digest, Applied, Stored string
 	// Missing says that it waits for its source, Unreachable that it waits for its store.
 	Missing, Unreachable bool
 }
@@ -234,7 +236,7 @@ func (s Situation) want(w Want, plan *Plan) {
 	case !ours:
 		step.Reason = Adopted
 		plan.Adopt = append(plan.Adopt, entryOf(w, state))
-	case owned.Digest == f.Digest:
+	case owned.Applied == f.Digest:
 		step.Reason = Drifted
 	}
 
@@ -245,7 +247,7 @@ func (s Situation) want(w Want, plan *Plan) {
 	}
 
 	// What is there is the way back, unless it is something that nobody has released: half of a change that was cut off.
-	if !state.Hidden && (!ours || owned.Applied == s.Digest(state.Stored.Text) || step.Reason == Drifted) {
+	if !state.Hidden && (!ours || owned.Stored == s.Digest(state.Stored.Text) || step.Reason == Drifted) {
 		step.Back, step.BackKnown = Change{Setting: w.Setting, To: state.Stored, Raw: true}, true
 	}
 
@@ -306,7 +308,7 @@ func refusal(w Want, state State, policy lockstepv1alpha1.LivePolicy) string {
 // inPlace says whether the store has what is wanted. One that does not tell has what was last applied.
 func (s Situation) inPlace(w Want, state State, owned Owned) bool {
 	if state.Hidden {
-		return owned.Digest != "" && owned.Digest == s.Digest(w.Text)
+		return owned.Applied != "" && owned.Applied == s.Digest(w.Text)
 	}
 
 	return state.Stored.Set && state.Rule.Same(state.Stored.Text, w.Text)
@@ -314,7 +316,7 @@ func (s Situation) inPlace(w Want, state State, owned Owned) bool {
 
 // settled is how far a place is whose store has what is wanted.
 func (s Situation) settled(w Want, state State, f *Finding) {
-	f.State, f.Applied = lockstepv1alpha1.SettingApplied, s.Digest(state.Stored.Text)
+	f.State, f.Applied, f.Stored = lockstepv1alpha1.SettingApplied, f.Digest, s.Digest(state.Stored.Text)
 
 	if state.Hidden || !state.Running.Set || state.Rule.Same(state.Running.Text, w.Text) {
 		if state.RestartPending {

@@ -39,7 +39,7 @@ func (r Record) Find(p Place) (Entry, bool) {
 }
 
 // Next is the record of a revision that asks for the wants: places that were ours keep what was there before them, those
-// of adopt are new, and what is in neither is left out.
+// of adopt are new. Of what is in neither nobody knows what was there before.
 func (r Record) Next(revision int64, wants []Want, adopt []Entry) Record {
 	next := Record{Revision: revision}
 
@@ -48,10 +48,10 @@ func (r Record) Next(revision int64, wants []Want, adopt []Entry) Record {
 		if !ours {
 			i := slices.IndexFunc(adopt, func(a Entry) bool { return a.Place == w.Place })
 			if i < 0 {
-				continue
+				e = Entry{Place: w.Place, Hidden: true}
+			} else {
+				e = adopt[i]
 			}
-
-			e = adopt[i]
 		}
 
 		e.Text = w.Text

@@ -461,10 +461,14 @@ type SettingStatus struct {
 	//
 	// +optional
 	Digest string `json:"digest,omitempty"`
-	// Applied is a keyed digest of the value that was last found in the store.
+	// Applied is a keyed digest of the value that was last asked for and in the store.
 	//
 	// +optional
 	Applied string `json:"applied,omitempty"`
+	// Stored is a keyed digest of what the store said that it had then, in its own form.
+	//
+	// +optional
+	Stored string `json:"stored,omitempty"`
 	// Message says why it is not applied, and what to do.
 	//
 	// +optional

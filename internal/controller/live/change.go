@@ -1,0 +1,657 @@
+package live
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"slices"
+	"strings"
+	"time"
+
+	corev1 "k8s.io/api/core/v1"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/apimachinery/pkg/types"
+	"sigs.k8s.io/controller-runtime/pkg/client"
+
+	lockstepv1alpha1 "github.com/lockstep-dev/lockstep/api/lockstep/v1alpha1"
+	"github.com/lockstep-dev/lockstep/internal/live"
+	"github.com/lockstep-dev/lockstep/internal/target/store"
+	"github.com/lockstep-dev/lockstep/internal/telemetry"
+	"github.com/lockstep-dev/lockstep/internal/verify"
+)
+
+// finalizer keeps a LiveConfig until what was there before it is back.
+const finalizer = "lockstep.dev/live"
+
+// failure is why a change could not be carried out.
+type failure struct {
+	// message is for the person who is paged. It has no value in it.
+	message string
+	// final says that it would fail again.
+	final bool
+}
+
+// change carries the plan out. Once the first write has begun it is finished, or put back, whatever becomes of the
+// manager's own life.
+func (p *pass) change(ctx context.Context) (bool, error) {
+	if len(p.plan.Steps) == 0 {
+		return false, nil
+	}
+
+	if wait, reason := live.Pace(p.config.Spec.Policy, time.Time{}, p.made(), p.begun); wait > 0 {
+		p.memories.again(p.where, p.woken|wakeClaim, p.since)
+		p.verdict = verdict{kind: verdictWaiting, message: reason}
+		p.again = wait
+
+		return true, nil
+	}
+
+	if err := p.hold(ctx); err != nil {
+		return false, err
+	}
+
+	ctx = context.WithoutCancel(ctx)
+	p.memory.made = append(p.made(), p.begun)
+	p.verdict.change = &lockstepv1alpha1.LiveChange{
+		Revision: p.nextRevision(), Time: metav1.NewTime(p.begun.Truncate(time.Second)),
+		Trigger: live.Trigger(p.plan.Steps, p.wants), Changed: changedNames(p.plan.Steps),
+	}
+
+	begun, failed := p.advance(ctx)
+	if failed == nil {
+		failed = p.verify(ctx)
+	}
+
+	if failed == nil {
+		return false, p.succeeded(ctx)
+	}
+
+	return true, p.failed(ctx, begun, *failed)
+}
+
+// made is when the changes of the last hour began. After a start the history knows.
+func (p *pass) made() []time.Time {
+	if p.memory.made == nil {
+		for _, h := range p.config.Status.History {
+			p.memory.made = append(p.memory.made, h.Time.Time)
+		}
+	}
+
+	return slices.DeleteFunc(p.memory.made, func(t time.Time) bool { return p.begun.Sub(t) >= time.Hour })
+}
+
+func changedNames(steps []live.Step) []string {
+	var stores, names []string
+
+	for _, step := range steps {
+		if !slices.Contains(stores, step.Store) {
+			stores = append(stores, step.Store)
+		}
+	}
+
+	for _, step := range steps {
+		name := step.Setting.ID()
+		if len(stores) > 1 || step.Node != "" {
+			name = step.Place.String()
+		}
+
+		names = append(names, name)
+	}
+
+	return names
+}
+
+// hold makes sure that what is about to be changed can be given back, also by another manager: the LiveConfig stays until
+// then, and what was there before is on record.
+func (p *pass) hold(ctx context.Context) error {
+	if !slices.Contains(p.config.Finalizers, finalizer) {
+		held := p.config.DeepCopy()
+		held.Finalizers = append(held.Finalizers, finalizer)
+
+		if err := p.Client.Patch(ctx, held, client.MergeFromWithOptions(p.config, client.MergeFromWithOptimisticLock{})); err != nil {
+			return fmt.Errorf("add the finalizer to LiveConfig %s: %w", p.where, err)
+		}
+
+		p.liveConfigs.Put(held)
+		p.config = held
+	}
+
+	if len(p.plan.Adopt) == 0 {
+		return nil
+	}
+
+	if err := p.readLast(ctx); err != nil {
+		return err
+	}
+
+	return p.keep(ctx, p.config, p.nextRecord(p.nextRevision()))
+}
+
+// nextRecord is what a revision asks for, together with what could not be let go of yet.
+func (p *pass) nextRecord(revision int64) live.Record {
+	wants := slices.DeleteFunc(slices.Clone(p.wants), func(w live.Want) bool { return w.Lost || w.Missing || !p.has(w.Place) })
+	next := p.last.Next(revision, wants, p.plan.Adopt)
+
+	var left []live.Entry
+
+	for _, e := range p.last.Entries {
+		if !slices.Contains(p.plan.Drop, e.Place) && !p.lost(e.Place) {
+			left = append(left, e)
+		}
+	}
+
+	return next.With(left)
+}
+
+// has says whether a place is ours, or about to be.
+func (p *pass) has(place live.Place) bool {
+	for _, f := range p.plan.Findings {
+		if f.Place == place && f.State == lockstepv1alpha1.SettingRefused {
+			return false
+		}
+	}
+
+	return true
+}
+
+func (p *pass) lost(place live.Place) bool {
+	holder := p.claims.holder(claimOf(p.where.Namespace, place))
+
+	return holder != (types.NamespacedName{}) && holder != p.where
+}
+
+// advance writes, node after node, and stops at the first that fails. It returns the steps that were begun.
+func (p *pass) advance(ctx context.Context) (begun []live.Step, failed *failure) {
+	for _, batch := range live.Batches(live.Forward(p.plan.Steps)) {
+		for _, step := range p.plan.Steps {
+			if live.NodeOf(step.Place) == batch.Node {
+				begun = append(begun, step)
+			}
+		}
+
+		h, err := p.store(batch.Store)
+		if err == nil {
+			err = h.apply(ctx, batch.Name, batch.Changes)
+		}
+
+		if err != nil {
+			return begun, p.failure(batch.Node, err)
+		}
+	}
+
+	return begun, nil
+}
+
+func (p *pass) failure(at live.Node, err error) *failure {
+	_, refused := errors.AsType[*store.RefusedError](err)
+
+	where := at.Store
+	if at.Name != "" {
+		where += " (" + at.Name + ")"
+	}
+
+	return &failure{message: p.redact(fmt.Sprintf("LiveStore %s: %s", where, err.Error())), final: refused}
+}
+
+// verify reads everything back, and says why the change is not in force; nil when it is.
+func (p *pass) verify(ctx context.Context) *failure {
+	p.look(ctx)
+
+	owned := p.owned()
+	for _, w := range p.wants {
+		owned[w.Place] = live.Owned{Applied: p.key.digest(w.Text)}
+	}
+
+	policy := p.config.Spec.Policy
+	policy.Atomicity, policy.OnDrift = lockstepv1alpha1.AtomicBestEffort, lockstepv1alpha1.DriftCorrect
+
+	after := live.Decide(live.Situation{
+		Wants: p.wants, States: p.states, Unreachable: p.unreachable, Owned: owned, Released: p.released, Policy: policy, Digest: p.key.digest,
+	})
+
+	for _, step := range p.plan.Steps {
+		if why := unmet(step, after); why != "" {
+			return &failure{message: step.Place.String() + " " + why, final: len(p.unreachable) == 0}
+		}
+	}
+
+	if failed := p.logIn(ctx); failed != nil {
+		return failed
+	}
+
+	if failed := p.checks(); failed != nil {
+		return failed
+	}
+
+	p.plan.Findings = after.Findings
+
+	return nil
+}
+
+// unmet says why a step is not in force; empty when it is.
+func unmet(step live.Step, after live.Plan) string {
+	if slices.ContainsFunc(after.Steps, func(s live.Step) bool { return s.Place == step.Place }) {
+		return "was written, but the store does not have it"
+	}
+
+	for _, f := range after.Findings {
+		if f.Place != step.Place {
+			continue
+		}
+
+		switch f.State {
+		case lockstepv1alpha1.SettingApplied, lockstepv1alpha1.SettingRestartRequired, lockstepv1alpha1.SettingShadowed:
+			return ""
+		case lockstepv1alpha1.SettingPending, lockstepv1alpha1.SettingRefused, lockstepv1alpha1.SettingDrifted,
+			lockstepv1alpha1.SettingRolledBack:
+			return f.Message
+		}
+	}
+
+	return ""
+}
+
+// logIn tries every password that was changed.
+func (p *pass) logIn(ctx context.Context) *failure {
+	for _, step := range p.plan.Steps {
+		if !step.Setting.Password || !step.Change.To.Set || step.Change.Raw {
+			continue
+		}
+
+		h, err := p.store(step.Store)
+		if err != nil {
+			return p.failure(live.NodeOf(step.Place), err)
+		}
+
+		accepted := true
+		err = h.with(ctx, step.Node, telemetry.StoreRead, func(s store.Session) error {
+			authenticator, can := s.(store.Authenticator)
+			if !can {
+				return nil
+			}
+
+			var err error
+			accepted, err = authenticator.Accepts(ctx, step.Setting.Role, step.Change.To.Text)
+
+			return err //nolint:wrapcheck // the driver says what
+		})
+		if err != nil {
+			return p.failure(live.NodeOf(step.Place), err)
+		}
+
+		if !accepted {
+			return &failure{message: step.Place.String() + ": the store does not accept a login with the new password", final: true}
+		}
+	}
+
+	return nil
+}
+
+// checks evaluates the checks over what the stores say.
+func (p *pass) checks() *failure {
+	if len(p.config.Spec.Checks) == 0 {
+		return nil
+	}
+
+	values := map[string]string{}
+
+	for place, state := range p.states {
+		if !place.Setting.Password && !state.Hidden {
+			value := state.Stored.Text
+			if state.Running.Set {
+				value = state.Running.Text
+			}
+
+			values[place.Setting.ID()] = value
+		}
+	}
+
+	for _, check := range p.config.Spec.Checks {
+		program, err := compileCheck(check)
+		if err != nil {
+			return &failure{message: fmt.Sprintf("check %s: %s", check.Name, err.Error()), final: true}
+		}
+
+		holds, err := program.Holds(map[string]any{"values": values})
+		if err != nil {
+			return &failure{message: p.redact(fmt.Sprintf("check %s: %s", check.Name, err.Error())), final: true}
+		}
+
+		if !holds {
+			said := check.Message
+			if said == "" {
+				said = "its expression is not true: " + check.Expression
+			}
+
+			return &failure{message: fmt.Sprintf("check %s does not hold: %s", check.Name, said), final: true}
+		}
+	}
+
+	return nil
+}
+
+func compileCheck(check lockstepv1alpha1.Check) (*verify.Program, error) {
+	return verify.Compile(check.Expression, verify.Variable{Name: "values", Kind: verify.Texts})
+}
+
+// succeeded records a change that is in force.
+func (p *pass) succeeded(ctx context.Context) error {
+	p.memory.pause, p.memory.retryAt = 0, time.Time{}
+	p.verdict.kind, p.verdict.change.Outcome = verdictChanged, lockstepv1alpha1.ChangeApplied
+
+	if !p.since.IsZero() {
+		for _, t := range p.types() {
+			p.Metrics.Propagated(t, p.Clock.Since(p.since))
+		}
+	}
+
+	return p.recordNow(ctx, p.verdict.change.Revision)
+}
+
+// recordNow writes the record of a revision that is in force, unless it was written ahead.
+func (p *pass) recordNow(ctx context.Context, revision int64) error {
+	p.verdict.revision = revision
+
+	if err := p.readLast(ctx); err != nil {
+		return err
+	}
+
+	if slices.Contains(p.records.of(p.where), revision) {
+		return nil
+	}
+
+	return p.keep(ctx, p.config, p.nextRecord(revision))
+}
+
+func (p *pass) types() []lockstepv1alpha1.StoreType {
+	var types []lockstepv1alpha1.StoreType
+
+	for _, step := range p.plan.Steps {
+		if h := p.handles[step.Store]; h != nil && !slices.Contains(types, h.spec.Type) {
+			types = append(types, h.spec.Type)
+		}
+	}
+
+	return types
+}
+
+// failed puts back what a change has begun, unless it is to be left as it is.
+func (p *pass) failed(ctx context.Context, begun []live.Step, f failure) error {
+	p.verdict.kind, p.verdict.failure = verdictChanged, f
+
+	if p.config.Spec.Policy.OnFailure == lockstepv1alpha1.FailureHold {
+		p.verdict.change.Outcome, p.verdict.change.Message = lockstepv1alpha1.ChangeHeld, f.message
+		p.verdict.failure.final = true
+
+		return nil
+	}
+
+	if err := p.readLast(ctx); err != nil {
+		return err
+	}
+
+	if p.config.Spec.Policy.Atomicity == lockstepv1alpha1.AtomicBestEffort && f.final && len(p.plan.Steps) > 1 {
+		return p.singly(ctx, begun)
+	}
+
+	targets, lost := live.WayBack(begun, p.last)
+	p.memory.back = targets
+
+	if len(lost) > 0 {
+		f.message += fmt.Sprintf("; nobody knows what %s was before, so it may be the new one", joinPlaces(lost))
+	}
+
+	p.verdict.change.Message = f.message
+
+	return p.returnTo(ctx, !f.final)
+}
+
+func joinPlaces(places []live.Place) string {
+	names := make([]string, 0, len(places))
+	for _, place := range places {
+		names = append(names, place.String())
+	}
+
+	return strings.Join(names, ", ")
+}
+
+// singly takes back what a change has begun as a whole, and makes its steps one by one, each on its own.
+func (p *pass) singly(ctx context.Context, begun []live.Step) error {
+	all := p.plan.Steps
+	targets, _ := live.WayBack(begun, p.last)
+
+	if p.memory.back = targets; !p.isBack(ctx) {
+		return p.returnTo(ctx, false)
+	}
+
+	var made []live.Step
+
+	objections := map[live.Place]string{}
+
+	for _, step := range all {
+		p.plan.Steps = []live.Step{step}
+
+		_, failed := p.advance(ctx)
+		if failed == nil {
+			failed = p.verify(ctx)
+		}
+
+		if failed == nil {
+			made = append(made, step)
+
+			continue
+		}
+
+		objections[step.Place] = failed.message
+
+		if p.memory.back, _ = live.WayBack(p.plan.Steps, p.last); !p.isBack(ctx) {
+			p.verdict.change.Message = failed.message
+
+			return p.returnTo(ctx, !failed.final)
+		}
+	}
+
+	return p.madeSome(ctx, made, objections)
+}
+
+func (p *pass) isBack(ctx context.Context) bool {
+	left, unread := p.bringBack(ctx)
+	if len(left)+len(unread) > 0 {
+		return false
+	}
+
+	p.memory.back = nil
+
+	return true
+}
+
+// madeSome tells a change of which only some steps could be made.
+func (p *pass) madeSome(ctx context.Context, made []live.Step, objections map[live.Place]string) error {
+	p.plan.Steps = made
+
+	var messages []string
+
+	for i := range p.plan.Findings {
+		f := &p.plan.Findings[i]
+		if why, failed := objections[f.Place]; failed {
+			f.State, f.Message, f.Applied, f.Stored = lockstepv1alpha1.SettingRefused, why, "", ""
+			messages = append(messages, why)
+		}
+	}
+
+	p.verdict.change.Message = strings.Join(messages, "; ")
+
+	if len(made) > 0 {
+		return p.succeeded(ctx)
+	}
+
+	p.verdict.change.Outcome = lockstepv1alpha1.ChangeRolledBack
+
+	return p.dropAhead(ctx)
+}
+
+// The pauses before a change that failed is tried again.
+const (
+	firstPause = 5 * time.Second
+	// lateWrite is how long a store that has not answered is watched after it has come back: the write may still arrive.
+	lateWrite = time.Second
+)
+
+// returnTo brings everything back that a change has begun, and says how far it is.
+func (p *pass) returnTo(ctx context.Context, unsure bool) error {
+	left, unread := p.bringBack(ctx)
+
+	switch {
+	case len(left)+len(unread) > 0:
+		p.verdict.change.Outcome = lockstepv1alpha1.ChangeRollingBack
+		p.memory.sureAt = time.Time{}
+		p.again = p.backOff(firstRedial)
+
+		return nil
+	case unsure && p.memory.sureAt.IsZero():
+		p.memory.sureAt = p.Clock.Now().Add(lateWrite)
+	}
+
+	if wait := p.memory.sureAt.Sub(p.Clock.Now()); wait > 0 {
+		p.verdict.change.Outcome = lockstepv1alpha1.ChangeRollingBack
+		p.again = wait
+
+		return nil
+	}
+
+	p.memory.back, p.memory.sureAt = nil, time.Time{}
+	p.verdict.change.Outcome = lockstepv1alpha1.ChangeRolledBack
+
+	if !p.verdict.failure.final {
+		p.again = p.backOff(firstPause)
+		p.memory.retryAt = p.Clock.Now().Add(p.again)
+	}
+
+	return p.dropAhead(ctx)
+}
+
+// backOff is the next pause: each is twice as long as the one before.
+func (p *pass) backOff(from time.Duration) time.Duration {
+	p.memory.pause = min(max(from, 2*p.memory.pause), p.Settings.LastRetry)
+
+	return p.memory.pause
+}
+
+// bringBack writes what is not yet as it has to be, the last store first, and returns what is not and what could not be
+// read after.
+func (p *pass) bringBack(ctx context.Context) (left []live.Target, unread []live.Place) {
+	p.look(ctx)
+	left, unread = live.Returning(p.memory.back, p.states)
+
+	if len(left) == 0 {
+		return left, unread
+	}
+
+	written := map[live.Place]bool{}
+
+	for _, batch := range live.Batches(left) {
+		h, err := p.store(batch.Store)
+		if err == nil {
+			err = h.apply(ctx, batch.Name, batch.Changes)
+		}
+
+		if err != nil {
+			p.Log.Info("putting a change back has failed and is tried again", "liveconfig", p.where.String(),
+				"reason", p.failure(batch.Node, err).message)
+
+			continue
+		}
+
+		for _, t := range left {
+			written[t.Place] = live.NodeOf(t.Place) == batch.Node || written[t.Place]
+		}
+	}
+
+	p.look(ctx)
+	left, unread = live.Returning(p.memory.back, p.states)
+
+	// What a store does not tell counts as being back once it has taken it.
+	left = slices.DeleteFunc(left, func(t live.Target) bool { return p.states[t.Place].Hidden && written[t.Place] })
+
+	return left, unread
+}
+
+// dropAhead deletes the record that was written ahead of a change that is gone.
+func (p *pass) dropAhead(ctx context.Context) error {
+	revision := p.verdict.change.Revision
+	if revision == p.config.Status.Revision || !slices.Contains(p.records.of(p.where), revision) {
+		return nil
+	}
+
+	return p.remove(ctx, p.where, revision)
+}
+
+// comeBack goes on with a change that is being taken back.
+func (p *pass) comeBack(ctx context.Context) (bool, error) {
+	if !p.returning() {
+		p.memory.back = nil
+
+		return false, nil
+	}
+
+	last := p.config.Status.History[0]
+	p.verdict = verdict{kind: verdictChanged, change: last.DeepCopy(), continued: true}
+	p.verdict.failure = failure{message: last.Message, final: p.wasFinal()}
+
+	if len(p.memory.back) == 0 {
+		if err := p.readLast(ctx); err != nil {
+			return false, err
+		}
+
+		adopting, err := p.record(ctx, p.where, last.Revision)
+		if client.IgnoreNotFound(unwrapped(err)) != nil {
+			return false, err
+		}
+
+		p.memory.back = live.LastGood(p.last, adopting)
+	}
+
+	err := p.returnTo(context.WithoutCancel(ctx), true)
+
+	if p.verdict.change.Outcome == lockstepv1alpha1.ChangeRolledBack && !p.Controller.unchanged(p.config) {
+		// Something else is asked for by now.
+		p.again, p.memory.retryAt = time.Millisecond, time.Time{}
+	}
+
+	return true, err
+}
+
+// wasFinal says whether the change that is being taken back has failed for a reason that only a person can mend.
+func (p *pass) wasFinal() bool {
+	for _, c := range p.config.Status.Conditions {
+		if c.Type == lockstepv1alpha1.ConditionStalled {
+			return c.Status == metav1.ConditionTrue
+		}
+	}
+
+	return false
+}
+
+// tellEvent says on the LiveConfig what became of a change.
+func (p *pass) tellEvent() {
+	change := p.verdict.change
+	if change == nil {
+		return
+	}
+
+	kind, reason := corev1.EventTypeWarning, telemetry.LiveEventRolledBack
+	message := fmt.Sprintf("revision %d (%s), for %s: %s", change.Revision, strings.Join(change.Changed, ", "), change.Trigger, change.Message)
+
+	switch change.Outcome {
+	case lockstepv1alpha1.ChangeApplied:
+		kind, reason = corev1.EventTypeNormal, telemetry.LiveEventApplied
+		message = fmt.Sprintf("revision %d is in force (%s), for %s", change.Revision, strings.Join(change.Changed, ", "), change.Trigger)
+	case lockstepv1alpha1.ChangeRollingBack:
+		reason = telemetry.LiveEventRollbackPending
+	case lockstepv1alpha1.ChangeHeld:
+		reason = telemetry.LiveEventHeld
+	case lockstepv1alpha1.ChangeRolledBack:
+	}
+
+	p.event(p.config, kind, reason, message)
+}

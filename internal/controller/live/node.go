@@ -1,0 +1,285 @@
+package live
+
+import (
+	"context"
+	"errors"
+	"sync"
+	"time"
+
+	"k8s.io/utils/clock"
+
+	"github.com/lockstep-dev/lockstep/internal/live"
+	"github.com/lockstep-dev/lockstep/internal/target/store"
+)
+
+// The pauses between two tries to connect.
+const (
+	firstRedial = time.Second
+	lastRedial  = 30 * time.Second
+)
+
+// node is one endpoint of a store, or all of one that takes them together, and the connection to it. It is safe for
+// concurrent use.
+type node struct {
+	name   string
+	driver store.Driver
+	target store.Target
+	clock  clock.Clock
+	// changed is called when the node was connected, or could not be, without any lock held.
+	changed func(*node)
+	// opened counts a try to connect.
+	opened func()
+
+	mu      sync.Mutex
+	session store.Session
+	// former is a session with what were the credentials before: it serves until the new ones are accepted.
+	former store.Session
+	err    error
+	tried  bool
+	broken chan struct{}
+	// news is closed, and replaced, when the session is another one or what is held at the node may be.
+	news chan struct{}
+}
+
+func newNode(name string, driver store.Driver, target store.Target, clk clock.Clock, opened func(), changed func(*node)) *node {
+	return &node{
+		name: name, driver: driver, target: target, clock: clk, opened: opened, changed: changed,
+		broken: make(chan struct{}, 1), news: make(chan struct{}),
+	}
+}
+
+// signal is closed at the next news.
+func (n *node) signal() <-chan struct{} {
+	n.mu.Lock()
+	defer n.mu.Unlock()
+
+	return n.news
+}
+
+// tell has those look again who wait for news.
+func (n *node) tell() {
+	n.mu.Lock()
+	defer n.mu.Unlock()
+
+	close(n.news)
+	n.news = make(chan struct{})
+}
+
+// keep connects, and connects again whenever the connection breaks, until the context ends.
+func (n *node) keep(ctx context.Context) {
+	defer n.close()
+
+	pause := firstRedial
+
+	for ctx.Err() == nil {
+		session, err := n.open(ctx)
+		if err == nil {
+			pause = firstRedial
+
+			n.up(session)
+
+			select {
+			case <-n.broken:
+			case <-ctx.Done():
+			}
+
+			continue
+		}
+
+		if ctx.Err() != nil {
+			return
+		}
+
+		n.down(err)
+
+		timer := n.clock.NewTimer(pause)
+		select {
+		case <-timer.C():
+		case <-ctx.Done():
+			timer.Stop()
+		}
+
+		pause = min(2*pause, lastRedial)
+	}
+}
+
+func (n *node) open(ctx context.Context) (store.Session, error) {
+	ctx, cancel := context.WithTimeout(ctx, n.target.Connect)
+	defer cancel()
+
+	n.opened()
+
+	session, err := n.driver.Open(ctx, n.target)
+	if err == nil && ctx.Err() != nil {
+		session.Close()
+
+		err = ctx.Err()
+	}
+
+	return session, err //nolint:wrapcheck // the driver says what, and the caller names the store
+}
+
+func (n *node) up(session store.Session) {
+	n.mu.Lock()
+	former := n.former
+	n.session, n.former, n.err, n.tried = session, nil, nil, true
+
+	select {
+	case <-n.broken:
+	default:
+	}
+	n.mu.Unlock()
+
+	if former != nil {
+		former.Close()
+	}
+
+	n.tell()
+	n.changed(n)
+}
+
+func (n *node) down(err error) {
+	n.mu.Lock()
+	news := !n.tried || n.err == nil || n.err.Error() != err.Error()
+	n.err, n.tried = err, true
+	n.mu.Unlock()
+
+	if news {
+		n.tell()
+		n.changed(n)
+	}
+}
+
+// get returns the session; else why there is none. A node that was not tried yet has neither.
+func (n *node) get() (store.Session, error) {
+	n.mu.Lock()
+	defer n.mu.Unlock()
+
+	switch {
+	case n.session != nil:
+		return n.session, nil
+	case n.former != nil:
+		return n.former, nil
+	case !n.tried:
+		return nil, errConnecting
+	}
+
+	return nil, n.err
+}
+
+// state returns why the node is not what it should be; nil when it is connected with its own credentials.
+func (n *node) state() error {
+	n.mu.Lock()
+	defer n.mu.Unlock()
+
+	switch {
+	case n.session != nil:
+		return nil
+	case !n.tried:
+		return errConnecting
+	}
+
+	return n.err
+}
+
+// version is what the store says of itself; empty when it is not connected.
+func (n *node) version() string {
+	session, err := n.get()
+	if err != nil {
+		return ""
+	}
+
+	return session.Version()
+}
+
+// failed takes a session out of use that did not do what was asked, unless the store merely refused it.
+func (n *node) failed(session store.Session, err error) {
+	if _, refused := errors.AsType[*store.RefusedError](err); refused || errors.Is(err, context.Canceled) {
+		return
+	}
+
+	n.mu.Lock()
+	current := n.session == session
+
+	if current {
+		n.session, n.err = nil, err
+	} else if n.former == session {
+		n.former = nil
+	}
+	n.mu.Unlock()
+
+	if !current {
+		return
+	}
+
+	session.Close()
+
+	select {
+	case n.broken <- struct{}{}:
+	default:
+	}
+
+	n.tell()
+	n.changed(n)
+}
+
+// inherit takes the session over of the node that this one replaces.
+func (n *node) inherit(from *node) {
+	from.mu.Lock()
+	session := from.session
+	from.session = nil
+
+	if session == nil {
+		session, from.former = from.former, nil
+	}
+	from.mu.Unlock()
+
+	n.mu.Lock()
+	n.former = session
+	n.mu.Unlock()
+}
+
+func (n *node) close() {
+	n.mu.Lock()
+	sessions := []store.Session{n.session, n.former}
+	n.session, n.former = nil, nil
+	n.mu.Unlock()
+
+	for _, s := range sessions {
+		if s != nil {
+			s.Close()
+		}
+	}
+}
+
+var errConnecting = errors.New("is being connected to")
+
+// read asks a node for settings.
+func (n *node) read(ctx context.Context, settings []live.Setting) ([]live.State, error) {
+	session, err := n.get()
+	if err != nil {
+		return nil, err
+	}
+
+	states, err := session.Read(ctx, settings)
+	if err != nil {
+		n.failed(session, err)
+	}
+
+	return states, err //nolint:wrapcheck // the driver says what, and the caller names the store
+}
+
+// apply makes changes on a node.
+func (n *node) apply(ctx context.Context, changes []live.Change) error {
+	session, err := n.get()
+	if err != nil {
+		return err
+	}
+
+	err = session.Apply(ctx, changes)
+	if err != nil {
+		n.failed(session, err)
+	}
+
+	return err //nolint:wrapcheck // the driver says what, and the caller names the store
+}

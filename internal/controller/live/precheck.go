@@ -1,0 +1,97 @@
+package live
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"slices"
+
+	lockstepv1alpha1 "github.com/lockstep-dev/lockstep/api/lockstep/v1alpha1"
+	"github.com/lockstep-dev/lockstep/internal/live"
+	"github.com/lockstep-dev/lockstep/internal/target/store"
+	"github.com/lockstep-dev/lockstep/internal/telemetry"
+)
+
+// precheck ends a pass whose change would not come to a good end, before anything is written.
+func (p *pass) precheck(ctx context.Context) (bool, error) {
+	for _, check := range p.config.Spec.Checks {
+		if _, err := compileCheck(check); err != nil {
+			p.verdict = verdict{kind: verdictBlocked, message: fmt.Sprintf("check %s cannot be used: %s", check.Name, err.Error())}
+
+			return true, nil
+		}
+	}
+
+	p.askStores(ctx)
+
+	_, blocked := p.plan.Blocked()
+
+	switch {
+	case blocked && (len(p.plan.Steps) == 0 || !p.bestEffort()):
+		p.plan.Steps, p.plan.Adopt, p.plan.Drop = nil, nil, nil
+		p.verdict = verdict{kind: verdictBlocked}
+
+		return !p.bestEffort(), nil
+	case p.config.Spec.Policy.DryRun:
+		p.verdict = verdict{kind: verdictDryRun}
+
+		return true, nil
+	}
+
+	return false, nil
+}
+
+func (p *pass) bestEffort() bool {
+	return p.config.Spec.Policy.Atomicity == lockstepv1alpha1.AtomicBestEffort
+}
+
+// askStores lets each store that can judge its part of the change as a whole. What it refuses is taken out of the plan.
+func (p *pass) askStores(ctx context.Context) {
+	for _, batch := range live.Batches(live.Forward(p.plan.Steps)) {
+		h, err := p.store(batch.Store)
+		if err == nil {
+			err = h.with(ctx, batch.Name, telemetry.StoreRead, func(s store.Session) error {
+				if checker, can := s.(store.Checker); can {
+					return checker.Check(ctx, batch.Changes) //nolint:wrapcheck // the driver says what
+				}
+
+				return nil
+			})
+		}
+
+		if err != nil {
+			p.object(batch.Node, err)
+		}
+	}
+}
+
+// object takes what a node refuses out of the plan: one setting, or all that is asked of it.
+func (p *pass) object(at live.Node, err error) {
+	refused, isRefused := errors.AsType[*store.RefusedError](err)
+
+	concerned := func(place live.Place) bool {
+		return live.NodeOf(place) == at && (!isRefused || refused.Setting == (live.Setting{}) || refused.Setting == place.Setting)
+	}
+
+	message := p.failure(at, err).message
+
+	for i := range p.plan.Findings {
+		f := &p.plan.Findings[i]
+		planned := slices.ContainsFunc(p.plan.Steps, func(s live.Step) bool { return s.Place == f.Place })
+
+		if !planned || !concerned(f.Place) {
+			continue
+		}
+
+		f.Message = message
+
+		if isRefused {
+			f.State = lockstepv1alpha1.SettingRefused
+		} else {
+			f.Unreachable = true
+		}
+	}
+
+	p.plan.Steps = slices.DeleteFunc(p.plan.Steps, func(s live.Step) bool { return concerned(s.Place) })
+	p.plan.Adopt = slices.DeleteFunc(p.plan.Adopt, func(e live.Entry) bool { return concerned(e.Place) })
+}

@@ -1,0 +1,493 @@
+package live
+
+import (
+	"context"
+	"fmt"
+	"maps"
+	"slices"
+	"time"
+
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/apimachinery/pkg/types"
+	"sigs.k8s.io/controller-runtime/pkg/client"
+
+	lockstepv1alpha1 "github.com/lockstep-dev/lockstep/api/lockstep/v1alpha1"
+	"github.com/lockstep-dev/lockstep/internal/conditions"
+	"github.com/lockstep-dev/lockstep/internal/live"
+)
+
+// pass is one look at a LiveConfig.
+type pass struct {
+	*Controller
+
+	config *lockstepv1alpha1.LiveConfig
+	where  types.NamespacedName
+	memory *memory
+	woken  wake
+	// since is when the first event came that this pass answers, noticed when the last source changed.
+	since, noticed time.Time
+	begun          time.Time
+
+	// contents, wants and places are set by resolve.
+	contents *contents
+	wants    []live.Want
+	handles  map[string]*handle
+	// states and unreachable are set by observe, and again after every write.
+	states      map[live.Place]live.State
+	unreachable map[live.Node]string
+	// last is what was recorded of the revision in force, once it was read.
+	last     live.Record
+	lastRead bool
+	released []live.Entry
+	plan     live.Plan
+	verdict  verdict
+	// again is when the next pass is due, zero if it is not.
+	again time.Duration
+}
+
+// phase is a part of a pass. Done ends the pass: the status is told as far as it was found out.
+type phase func(ctx context.Context) (done bool, err error)
+
+// reconcile is one pass over one LiveConfig.
+func (c *Controller) reconcile(ctx context.Context, where types.NamespacedName) (time.Duration, error) {
+	config := c.liveConfigs.Get(where)
+	if config == nil {
+		return 0, nil
+	}
+
+	p := &pass{Controller: c, config: config, where: where, begun: c.Clock.Now()}
+	p.memory, p.woken, p.since, p.noticed = c.memories.take(where)
+
+	phases := []phase{
+		p.letGo, p.suspended, p.connected, p.rest, p.settle, p.resolve, p.claim, p.observe, p.comeBack, p.decide, p.precheck, p.change, p.conclude,
+	}
+
+	err := p.run(ctx, phases)
+	if err != nil {
+		c.memories.again(where, p.woken|wakeSpec, p.since)
+	}
+
+	if told := p.tell(ctx, err); told != nil {
+		c.memories.again(where, p.woken|wakeSpec, p.since)
+
+		return 0, told
+	}
+
+	return p.again, err
+}
+
+func (p *pass) run(ctx context.Context, phases []phase) error {
+	for _, phase := range phases {
+		if done, err := phase(ctx); done || err != nil {
+			return err
+		}
+	}
+
+	return nil
+}
+
+// suspended leaves everything alone.
+func (p *pass) suspended(context.Context) (bool, error) {
+	if p.config.Spec.Policy.Suspend {
+		p.verdict = verdict{kind: verdictSuspended}
+	}
+
+	return p.config.Spec.Policy.Suspend, nil
+}
+
+// connected waits until every store was tried at least once: what cannot be told yet is not told.
+func (p *pass) connected(context.Context) (bool, error) {
+	for _, name := range storeNames(p.config) {
+		where := types.NamespacedName{Namespace: p.where.Namespace, Name: name}
+
+		if h := p.stores.get(where); h == nil && p.liveStores.Get(where) != nil || h != nil && h.untried() {
+			p.memories.again(p.where, p.woken, p.since)
+			p.verdict.kind = verdictKept
+
+			return true, nil
+		}
+	}
+
+	return false, nil
+}
+
+// rest ends a pass for which nothing has changed: neither what is asked for nor, as far as can be told without a value,
+// what the stores have.
+func (p *pass) rest(ctx context.Context) (bool, error) {
+	if p.woken&wakeClaim != 0 || len(p.memory.back) > 0 || p.returning() || p.due() || !p.Controller.unchanged(p.config) {
+		return false, nil
+	}
+
+	p.verdict.kind = verdictKept
+
+	switch at := p.memory.retryAt; {
+	case at.IsZero() && p.gaveUp():
+		return true, nil
+	case at.After(p.begun):
+		p.again = at.Sub(p.begun)
+
+		return true, nil
+	case at.IsZero() && p.memory.full && !p.unsettled() && (p.woken&(wakeStore|wakeDrift) == 0 || p.asRemembered(ctx)):
+		p.again = p.untilRetirement()
+
+		return true, nil
+	}
+
+	p.verdict = verdict{}
+
+	return false, nil
+}
+
+// returning says whether the last change is still being taken back.
+func (p *pass) returning() bool {
+	h := p.config.Status.History
+
+	return len(h) > 0 && h[0].Outcome == lockstepv1alpha1.ChangeRollingBack
+}
+
+// gaveUp says whether the last change has failed for a reason that only a person can mend.
+func (p *pass) gaveUp() bool {
+	h := p.config.Status.History
+	if len(h) == 0 || h[0].Outcome == lockstepv1alpha1.ChangeApplied {
+		return false
+	}
+
+	stalled := conditions.Find(p.config.Status.Conditions, lockstepv1alpha1.ConditionStalled)
+
+	return stalled != nil && stalled.Status == metav1.ConditionTrue && stalled.Reason == string(h[0].Outcome)
+}
+
+// unsettled says whether the status tells of something that a store may have ended meanwhile.
+func (p *pass) unsettled() bool {
+	for _, s := range p.config.Status.Settings {
+		if s.State == lockstepv1alpha1.SettingPending {
+			return true
+		}
+	}
+
+	return len(p.config.Status.Settings) == 0
+}
+
+// asRemembered asks the stores what they have and says whether it is what they had. A store that cannot be asked has what
+// it had until it says otherwise.
+func (p *pass) asRemembered(ctx context.Context) bool {
+	byStore := map[string][]live.Place{}
+	for place := range p.memory.prints {
+		byStore[place.Store] = append(byStore[place.Store], place)
+	}
+
+	for name, places := range byStore {
+		h, err := p.stores.unavailable(types.NamespacedName{Namespace: p.where.Namespace, Name: name})
+		if err != nil {
+			continue
+		}
+
+		states, _ := h.read(ctx, name, places)
+		for place, state := range states {
+			if p.print(state) != p.memory.prints[place] {
+				return false
+			}
+		}
+	}
+
+	return true
+}
+
+// print digests everything that a store says of a setting.
+func (c *Controller) print(s live.State) string {
+	return c.key.digest(fmt.Sprintf("%v %q %v %q %q %v %v %v",
+		s.Stored.Set, s.Stored.Text, s.Running.Set, s.Running.Text, s.ShadowedBy, s.RestartPending, s.Hidden, s.Problem))
+}
+
+// settle waits until no more changes are expected, before anything is read.
+func (p *pass) settle(context.Context) (bool, error) {
+	if p.memory.back != nil || p.config.Status.ObservedGeneration != p.config.Generation {
+		return false, nil
+	}
+
+	wait, _ := live.Pace(lockstepv1alpha1.LivePolicy{SettleWindow: p.config.Spec.Policy.SettleWindow}, p.noticed, nil, p.begun)
+	if wait <= 0 {
+		return false, nil
+	}
+
+	p.memories.again(p.where, p.woken, p.since)
+	p.verdict.kind, p.again = verdictKept, wait
+
+	return true, nil
+}
+
+// claim takes the settings, unless somebody older has them.
+func (p *pass) claim(context.Context) (bool, error) {
+	now := make([]claimed, 0, len(p.wants))
+	for _, w := range p.wants {
+		now = append(now, claimOf(p.where.Namespace, w.Place))
+	}
+
+	for _, other := range p.claims.set(p.where, p.config.CreationTimestamp.Time, now) {
+		p.wake(other, wakeClaim)
+	}
+
+	for i := range p.wants {
+		w := &p.wants[i]
+		if holder := p.claims.holder(now[i]); holder != p.where && w.Objection == "" {
+			w.Objection = fmt.Sprintf("is set by LiveConfig %s, which is older; take it out of one of the two", holder.Name)
+			w.Lost = true
+		}
+	}
+
+	return false, nil
+}
+
+// observe asks the stores what they have.
+func (p *pass) observe(ctx context.Context) (bool, error) {
+	if err := p.findReleased(ctx); err != nil {
+		return false, err
+	}
+
+	p.look(ctx)
+
+	return false, nil
+}
+
+// look asks the stores for every place that matters.
+func (p *pass) look(ctx context.Context) {
+	places := map[string]map[live.Place]bool{}
+
+	add := func(place live.Place) {
+		if places[place.Store] == nil {
+			places[place.Store] = map[live.Place]bool{}
+		}
+
+		places[place.Store][place] = true
+	}
+
+	for _, w := range p.wants {
+		if w.Objection == "" {
+			add(w.Place)
+		}
+	}
+
+	for _, e := range p.released {
+		add(e.Place)
+	}
+
+	for _, t := range p.memory.back {
+		add(t.Place)
+	}
+
+	p.states, p.unreachable = p.ask(ctx, places)
+}
+
+// ask reads places of several stores, one store after the other: most have one.
+func (p *pass) ask(ctx context.Context, places map[string]map[live.Place]bool) (map[live.Place]live.State, map[live.Node]string) {
+	states, unreachable := map[live.Place]live.State{}, map[live.Node]string{}
+
+	for name, all := range places {
+		var list []live.Place
+		for place := range all {
+			list = append(list, place)
+		}
+
+		h, err := p.store(name)
+		if err != nil {
+			for _, place := range list {
+				unreachable[live.NodeOf(place)] = err.Error()
+			}
+
+			continue
+		}
+
+		found, not := h.read(ctx, name, list)
+		maps.Copy(states, found)
+
+		for at, why := range not {
+			unreachable[at] = p.redact(why)
+		}
+	}
+
+	return states, unreachable
+}
+
+// store returns the handle of a store by its name. It stays the same within a pass.
+func (p *pass) store(name string) (*handle, error) {
+	if h := p.handles[name]; h != nil {
+		return h, nil
+	}
+
+	h, err := p.stores.unavailable(types.NamespacedName{Namespace: p.where.Namespace, Name: name})
+	if err == nil {
+		if p.handles == nil {
+			p.handles = map[string]*handle{}
+		}
+
+		p.handles[name] = h
+	}
+
+	return h, err
+}
+
+// owned is what the status says to be ours.
+func (p *pass) owned() map[live.Place]live.Owned {
+	byID := map[placeID]live.Owned{}
+
+	for _, s := range p.config.Status.Settings {
+		if s.Applied != "" {
+			byID[idOfStatus(s)] = live.Owned{Applied: s.Applied, Stored: s.Stored}
+		}
+	}
+
+	owned := map[live.Place]live.Owned{}
+
+	for _, w := range p.wants {
+		if o, ours := byID[idOf(w.Place)]; ours {
+			owned[w.Place] = o
+		}
+	}
+
+	return owned
+}
+
+// placeID is a place as the status has it.
+type placeID struct{ store, node, id string }
+
+func idOf(p live.Place) placeID { return placeID{p.Store, p.Node, p.Setting.ID()} }
+
+// findReleased finds what is ours and no longer asked for. Only then the record is read.
+func (p *pass) findReleased(ctx context.Context) error {
+	wanted := map[placeID]bool{}
+
+	for _, w := range p.wants {
+		wanted[idOf(w.Place)] = true
+
+		// The nodes of a store that is not there are not known.
+		if _, err := p.store(w.Store); err != nil {
+			for _, s := range p.config.Status.Settings {
+				if s.Store == w.Store && s.ID == w.Setting.ID() {
+					wanted[idOfStatus(s)] = true
+				}
+			}
+		}
+	}
+
+	let := func(s lockstepv1alpha1.SettingStatus) bool {
+		return s.Applied != "" && !wanted[idOfStatus(s)]
+	}
+	if !slices.ContainsFunc(p.config.Status.Settings, let) {
+		return nil
+	}
+
+	if err := p.readLast(ctx); err != nil {
+		return err
+	}
+
+	for _, e := range p.last.Entries {
+		if !wanted[idOf(e.Place)] && p.stillThere(e.Place) {
+			p.released = append(p.released, e)
+		}
+	}
+
+	return nil
+}
+
+// stillThere says whether there is somebody to give a place back to: the endpoint may have gone, or somebody else may
+// have it.
+func (p *pass) stillThere(place live.Place) bool {
+	holder := p.claims.holder(claimOf(p.where.Namespace, place))
+	if holder != (types.NamespacedName{}) && holder != p.where {
+		return false
+	}
+
+	h, err := p.store(place.Store)
+
+	return err != nil || h.node(place.Node) != nil
+}
+
+// readLast reads what is recorded of the revision in force.
+func (p *pass) readLast(ctx context.Context) error {
+	if p.lastRead {
+		return nil
+	}
+
+	var err error
+
+	p.last, err = p.record(ctx, p.where, p.config.Status.Revision)
+	if client.IgnoreNotFound(unwrapped(err)) != nil {
+		return err
+	}
+
+	// A record that somebody has deleted cannot be had back: what is in the stores now is then all that is known.
+	p.lastRead = true
+
+	return nil
+}
+
+// decide plans. A store that cannot be asked has what it had, as long as nothing else is asked for.
+func (p *pass) decide(ctx context.Context) (bool, error) {
+	if len(p.unreachable) > 0 && p.Controller.unchanged(p.config) {
+		p.verdict.kind = verdictKept
+
+		return true, nil
+	}
+
+	p.plan = live.Decide(live.Situation{
+		Wants: p.wants, States: p.states, Unreachable: p.unreachable, Owned: p.owned(), Released: p.released,
+		Policy: p.config.Spec.Policy, Digest: p.key.digest,
+	})
+
+	return false, p.resume(ctx)
+}
+
+// resume takes what was there before from the record of a change that was cut off before it came to an end: what is there
+// now may be half of it.
+func (p *pass) resume(ctx context.Context) error {
+	cut := p.cutOff()
+	if cut == 0 {
+		return nil
+	}
+
+	adopting, err := p.record(ctx, p.where, cut)
+	if client.IgnoreNotFound(unwrapped(err)) != nil {
+		return err
+	}
+
+	for i, e := range p.plan.Adopt {
+		if former, found := adopting.Find(e.Place); found {
+			p.plan.Adopt[i].Before, p.plan.Adopt[i].Hidden = former.Before, former.Hidden
+		}
+	}
+
+	for i := range p.plan.Steps {
+		step := &p.plan.Steps[i]
+		if former, found := adopting.Find(step.Place); found && step.Reason == live.Adopted && !former.Hidden {
+			step.Back = live.Change{Setting: step.Setting, To: former.Before, Raw: true}
+		}
+	}
+
+	return nil
+}
+
+// cutOff is the revision of a change that has begun and of which no outcome was told; zero when there is none.
+func (p *pass) cutOff() int64 {
+	known := p.config.Status.Revision
+	if h := p.config.Status.History; len(h) > 0 {
+		known = max(known, h[0].Revision)
+	}
+
+	for _, revision := range p.records.of(p.where) {
+		if revision > known {
+			return revision
+		}
+	}
+
+	return 0
+}
+
+// nextRevision is the number of the next change.
+func (p *pass) nextRevision() int64 {
+	next := p.config.Status.Revision
+	if h := p.config.Status.History; len(h) > 0 {
+		next = max(next, h[0].Revision)
+	}
+
+	return next + 1
+}

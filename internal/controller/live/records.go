@@ -1,0 +1,169 @@
+package live
+
+import (
+	"context"
+	"fmt"
+	"maps"
+	"slices"
+	"strconv"
+	"strings"
+	"sync"
+
+	corev1 "k8s.io/api/core/v1"
+	apierrors "k8s.io/apimachinery/pkg/api/errors"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/apimachinery/pkg/types"
+	"sigs.k8s.io/controller-runtime/pkg/client"
+
+	lockstepv1alpha1 "github.com/lockstep-dev/lockstep/api/lockstep/v1alpha1"
+	"github.com/lockstep-dev/lockstep/internal/live"
+)
+
+// A record is an immutable Secret that a LiveConfig owns: what a revision asks for, and what was there before everything.
+const (
+	recordLabel  = "lockstep.dev/record"
+	recordValue  = "live-revision"
+	recordInfix  = "-live-"
+	recordField  = "revision"
+	recordKind   = "LiveConfig"
+	recordSecret = "lockstep.dev/live-revision"
+)
+
+func recordName(config string, revision int64) string {
+	return config + recordInfix + strconv.FormatInt(revision, 10)
+}
+
+func isRecord(o client.Object) bool { return o.GetLabels()[recordLabel] == recordValue }
+
+// records say which revisions of each LiveConfig have a record. It is safe for concurrent use.
+type records struct {
+	mu  sync.Mutex
+	all map[types.NamespacedName]map[int64]bool
+}
+
+func newRecords() *records { return &records{all: map[types.NamespacedName]map[int64]bool{}} }
+
+// seen takes note of a record that is there or gone.
+func (r *records) seen(secret types.NamespacedName, there bool) {
+	i := strings.LastIndex(secret.Name, recordInfix)
+	if i < 0 {
+		return
+	}
+
+	revision, err := strconv.ParseInt(secret.Name[i+len(recordInfix):], 10, 64)
+	if err != nil {
+		return
+	}
+
+	config := types.NamespacedName{Namespace: secret.Namespace, Name: secret.Name[:i]}
+
+	r.mu.Lock()
+	defer r.mu.Unlock()
+
+	known := r.all[config]
+
+	switch {
+	case there && known == nil:
+		r.all[config] = map[int64]bool{revision: true}
+	case there:
+		known[revision] = true
+	default:
+		delete(known, revision)
+
+		if len(known) == 0 {
+			delete(r.all, config)
+		}
+	}
+}
+
+// of returns the revisions of a LiveConfig that have a record, the newest last.
+func (r *records) of(config types.NamespacedName) []int64 {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+
+	return slices.Sorted(maps.Keys(r.all[config]))
+}
+
+// record reads a revision; the zero record when there is none.
+func (c *Controller) record(ctx context.Context, config types.NamespacedName, revision int64) (live.Record, error) {
+	if revision == 0 {
+		return live.Record{}, nil
+	}
+
+	key := types.NamespacedName{Namespace: config.Namespace, Name: recordName(config.Name, revision)}
+
+	var secret corev1.Secret
+	if err := c.Client.Get(ctx, key, &secret); err != nil {
+		return live.Record{}, fmt.Errorf("read the record of revision %d, Secret %s: %w", revision, key, err)
+	}
+
+	r, err := live.DecodeRecord(secret.Data[recordField])
+	if err != nil {
+		return r, fmt.Errorf("read the record of revision %d, Secret %s: %w", revision, key, err)
+	}
+
+	return r, nil
+}
+
+// keep writes a record. One of the same revision that is there already was left by a pass that was cut off; it is
+// replaced.
+func (c *Controller) keep(ctx context.Context, owner *lockstepv1alpha1.LiveConfig, r live.Record) error {
+	content, err := r.Encode()
+	if err != nil {
+		return err
+	}
+
+	secret := &corev1.Secret{
+		ObjectMeta: metav1.ObjectMeta{
+			Namespace: owner.Namespace, Name: recordName(owner.Name, r.Revision),
+			Labels: map[string]string{recordLabel: recordValue, "app.kubernetes.io/managed-by": "lockstep"},
+			OwnerReferences: []metav1.OwnerReference{
+				*metav1.NewControllerRef(owner, lockstepv1alpha1.GroupVersion().WithKind(recordKind)),
+			},
+		},
+		Type: recordSecret, Immutable: new(true),
+		Data: map[string][]byte{recordField: content},
+	}
+
+	err = c.Client.Create(ctx, secret.DeepCopy())
+	if apierrors.IsAlreadyExists(err) {
+		if err := c.remove(ctx, client.ObjectKeyFromObject(owner), r.Revision); err != nil {
+			return err
+		}
+
+		err = c.Client.Create(ctx, secret.DeepCopy())
+	}
+
+	if err != nil {
+		return fmt.Errorf("write the record of revision %d, Secret %s/%s: %w", r.Revision, secret.Namespace, secret.Name, discreet(err))
+	}
+
+	c.records.seen(client.ObjectKeyFromObject(secret), true)
+
+	return nil
+}
+
+// remove deletes a record.
+func (c *Controller) remove(ctx context.Context, config types.NamespacedName, revision int64) error {
+	secret := &corev1.Secret{ObjectMeta: metav1.ObjectMeta{
+		Namespace: config.Namespace, Name: recordName(config.Name, revision),
+	}}
+
+	if err := c.Client.Delete(ctx, secret); client.IgnoreNotFound(err) != nil {
+		return fmt.Errorf("delete the record of revision %d, Secret %s/%s: %w", revision, secret.Namespace, secret.Name, err)
+	}
+
+	c.records.seen(client.ObjectKeyFromObject(secret), false)
+
+	return nil
+}
+
+// discreet is a server's error about a Secret without what it may quote of it: a validation error has the value.
+func discreet(err error) error {
+	status, ok := err.(apierrors.APIStatus) //nolint:errorlint // an error that is wrapped has lost its status
+	if !ok || status.Status().Reason != metav1.StatusReasonInvalid {
+		return err
+	}
+
+	return fmt.Errorf("the server does not accept it (%s)", status.Status().Reason)
+}

@@ -1,0 +1,429 @@
+package live
+
+import (
+	"context"
+	"crypto/tls"
+	"crypto/x509"
+	"errors"
+	"fmt"
+	"net"
+	"slices"
+	"strings"
+	"sync"
+	"time"
+
+	"golang.org/x/sync/semaphore"
+	corev1 "k8s.io/api/core/v1"
+	apierrors "k8s.io/apimachinery/pkg/api/errors"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/apimachinery/pkg/types"
+
+	lockstepv1alpha1 "github.com/lockstep-dev/lockstep/api/lockstep/v1alpha1"
+	"github.com/lockstep-dev/lockstep/internal/target/store"
+	"github.com/lockstep-dev/lockstep/internal/telemetry"
+)
+
+// The reasons for which a store is not ready.
+const (
+	reasonConnected      = "Connected"
+	reasonConnecting     = "Connecting"
+	reasonUnreachable    = "Unreachable"
+	reasonLogin          = "LoginRefused"
+	reasonSecretMissing  = "SecretMissing"
+	reasonSecretInvalid  = "SecretInvalid"
+	reasonNoEndpoints    = "NoEndpoints"
+	reasonTypeNotServed  = "TypeNotServed"
+	defaultTimeout       = 5 * time.Second
+	defaultProbeInterval = time.Minute
+)
+
+// stores are the LiveStores as passes use them. It is safe for concurrent use.
+type stores struct {
+	c *Controller
+
+	mu      sync.Mutex
+	handles map[types.NamespacedName]*handle
+}
+
+// get returns what is known of a LiveStore; nil when there is none, or it was not looked at yet.
+func (s *stores) get(key types.NamespacedName) *handle {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+
+	return s.handles[key]
+}
+
+func (s *stores) put(key types.NamespacedName, h *handle) (former *handle) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+
+	former = s.handles[key]
+	if h == nil {
+		delete(s.handles, key)
+	} else {
+		s.handles[key] = h
+	}
+
+	return former
+}
+
+// closeAll ends all connections and waits until nothing runs for them.
+func (s *stores) closeAll() {
+	s.mu.Lock()
+	all := s.handles
+	s.handles = map[types.NamespacedName]*handle{}
+	s.mu.Unlock()
+
+	for _, h := range all {
+		h.close()
+	}
+
+	for _, h := range all {
+		h.running.Wait()
+	}
+}
+
+// reconcile brings the connections of one LiveStore in line with its spec and its Secrets, and tells its state.
+func (s *stores) reconcile(ctx context.Context, key types.NamespacedName) (time.Duration, error) {
+	live := s.c.liveStores.Get(key)
+	if live == nil {
+		s.gone(key)
+
+		return 0, nil
+	}
+
+	target, endpoints, p, err := s.target(ctx, live)
+	if err != nil {
+		return 0, err
+	}
+
+	next := s.handle(live, target, endpoints, p)
+	if former := s.get(key); former == nil || former.print != next.print || former.generation != next.generation {
+		s.replace(key, next)
+	}
+
+	return 0, s.tell(ctx, key)
+}
+
+// gone lets the connections of a LiveStore go that was deleted, once nobody has anything to give back through them.
+func (s *stores) gone(key types.NamespacedName) {
+	if len(s.c.dependents(liveStoreKey(key))) > 0 {
+		return
+	}
+
+	if h := s.put(key, nil); h != nil {
+		h.close()
+	}
+}
+
+// target reads what a LiveStore refers to. A problem is what a person has to mend; an error is the server's.
+func (s *stores) target(ctx context.Context, l *lockstepv1alpha1.LiveStore) (store.Target, []string, *problem, error) {
+	t := store.Target{
+		Database: l.Spec.Database, Persist: l.Spec.Persist, HTTP: l.Spec.HTTP,
+		Connect: duration(l.Spec.Timeouts.Connect, defaultTimeout), Command: duration(l.Spec.Timeouts.Command, defaultTimeout),
+	}
+
+	if c := l.Spec.Credentials; c != nil {
+		data, p, err := s.secret(ctx, l.Namespace, c.SecretName)
+		if p != nil || err != nil {
+			return t, nil, p, err
+		}
+
+		password, ok := data[c.PasswordKey]
+		if !ok {
+			return t, nil, &problem{reasonSecretMissing, fmt.Sprintf("Secret %s has no key %s, which credentials.passwordKey names",
+				c.SecretName, c.PasswordKey)}, nil
+		}
+
+		t.Username, t.Password = strings.TrimSpace(string(data[c.UsernameKey])), strings.TrimRight(string(password), "\r\n")
+	}
+
+	var (
+		p   *problem
+		err error
+	)
+
+	if t.TLS, p, err = s.tls(ctx, l); p != nil || err != nil {
+		return t, nil, p, err
+	}
+
+	endpoints, p := s.endpoints(l)
+
+	return t, endpoints, p, nil
+}
+
+func (s *stores) secret(ctx context.Context, namespace, name string) (map[string][]byte, *problem, error) {
+	var secret corev1.Secret
+
+	err := s.c.Client.Get(ctx, types.NamespacedName{Namespace: namespace, Name: name}, &secret)
+	if apierrors.IsNotFound(err) {
+		return nil, &problem{reasonSecretMissing, fmt.Sprintf("Secret %s does not exist", name)}, nil
+	}
+
+	if err != nil {
+		return nil, nil, fmt.Errorf("read Secret %s/%s: %w", namespace, name, err)
+	}
+
+	return secret.Data, nil, nil
+}
+
+func (s *stores) tls(ctx context.Context, l *lockstepv1alpha1.LiveStore) (*tls.Config, *problem, error) {
+	spec := l.Spec.TLS
+	if spec == nil {
+		return nil, nil, nil
+	}
+
+	config := &tls.Config{
+		MinVersion: tls.VersionTLS12, ServerName: spec.ServerName,
+		InsecureSkipVerify: spec.InsecureSkipVerify, //nolint:gosec // asked for in so many words
+	}
+
+	if spec.CASecretName != "" {
+		data, p, err := s.secret(ctx, l.Namespace, spec.CASecretName)
+		if p != nil || err != nil {
+			return nil, p, err
+		}
+
+		config.RootCAs = x509.NewCertPool()
+		if !config.RootCAs.AppendCertsFromPEM(data["ca.crt"]) {
+			return nil, &problem{reasonSecretInvalid, fmt.Sprintf("Secret %s has no certificates in PEM in its key ca.crt", spec.CASecretName)}, nil
+		}
+	}
+
+	if spec.CertificateSecretName == "" {
+		return config, nil, nil
+	}
+
+	data, p, err := s.secret(ctx, l.Namespace, spec.CertificateSecretName)
+	if p != nil || err != nil {
+		return nil, p, err
+	}
+
+	pair, err := tls.X509KeyPair(data[corev1.TLSCertKey], data[corev1.TLSPrivateKeyKey])
+	if err != nil {
+		return nil, &problem{reasonSecretInvalid, fmt.Sprintf("Secret %s has no certificate in tls.crt with its key in tls.key",
+			spec.CertificateSecretName)}, nil
+	}
+
+	config.Certificates = []tls.Certificate{pair}
+
+	return config, nil, nil
+}
+
+// endpoints are where the store listens.
+func (s *stores) endpoints(l *lockstepv1alpha1.LiveStore) ([]string, *problem) {
+	service := l.Spec.Service
+	if service == nil {
+		return l.Spec.Endpoints, nil
+	}
+
+	scheme := ""
+	if l.Spec.Type == lockstepv1alpha1.StoreHTTP {
+		scheme = "http://"
+
+		if l.Spec.TLS != nil {
+			scheme = "https://"
+		}
+	}
+
+	if !service.EachEndpoint {
+		return []string{scheme + net.JoinHostPort(service.Name+"."+l.Namespace+".svc", service.Port)}, nil
+	}
+
+	found := s.c.services.endpoints(types.NamespacedName{Namespace: l.Namespace, Name: service.Name}, service.Port)
+	if len(found) == 0 {
+		return nil, &problem{reasonNoEndpoints, fmt.Sprintf("Service %s has no ready endpoint with the port %s", service.Name, service.Port)}
+	}
+
+	for i := range found {
+		found[i] = scheme + found[i]
+	}
+
+	return found, nil
+}
+
+// handle makes what is to be known of a LiveStore, without connecting.
+func (s *stores) handle(l *lockstepv1alpha1.LiveStore, t store.Target, endpoints []string, p *problem) *handle {
+	h := &handle{
+		spec: *l.Spec.DeepCopy(), generation: l.Generation, problem: p, metrics: s.c.Metrics,
+		slots: semaphore.NewWeighted(int64(s.c.Settings.StoreConcurrency)),
+	}
+
+	i := slices.IndexFunc(s.c.Drivers, func(d store.Driver) bool { return d.Type == l.Spec.Type })
+	if i < 0 {
+		h.problem = &problem{reasonTypeNotServed, fmt.Sprintf("this manager has no driver for type %s", l.Spec.Type)}
+		h.driver.Type = l.Spec.Type
+	} else {
+		h.driver = s.c.Drivers[i]
+	}
+
+	h.print = s.c.key.digest(fmt.Sprintf("%q %q %q %v %v", t.Username, t.Password, endpoints, printTLS(t.TLS), h.problem))
+
+	if h.problem != nil {
+		return h
+	}
+
+	key := types.NamespacedName{Namespace: l.Namespace, Name: l.Name}
+	changed := func(*node) { s.nodeChanged(key) }
+	opened := func() { s.c.Metrics.Requested(l.Spec.Type, telemetry.StoreOpen) }
+
+	if h.driver.Together {
+		t.Endpoints = endpoints
+		h.nodes = []*node{newNode("", h.driver, t, s.c.Clock, opened, changed)}
+
+		return h
+	}
+
+	for _, e := range endpoints {
+		t.Endpoints = []string{e}
+
+		name := e
+		if len(endpoints) == 1 && l.Spec.Service == nil {
+			name = ""
+		}
+
+		h.nodes = append(h.nodes, newNode(name, h.driver, t, s.c.Clock, opened, changed))
+	}
+
+	return h
+}
+
+func printTLS(c *tls.Config) string {
+	if c == nil {
+		return ""
+	}
+
+	print := fmt.Sprint(c.ServerName, c.InsecureSkipVerify)
+
+	if c.RootCAs != nil {
+		//nolint:staticcheck // only to tell whether it is another one; the pool is ours, not the system's
+		print += fmt.Sprint(c.RootCAs.Subjects())
+	}
+
+	for _, cert := range c.Certificates {
+		print += fmt.Sprint(cert.Certificate)
+	}
+
+	return print
+}
+
+// replace puts a new handle in the place of the old one, whose sessions serve until the new ones are there.
+func (s *stores) replace(key types.NamespacedName, h *handle) {
+	former := s.put(key, h)
+
+	ctx, cancel := context.WithCancel(s.c.running)
+	h.cancel = cancel
+
+	for _, n := range h.nodes {
+		if former != nil {
+			if old := former.node(n.name); old != nil && sameEndpoints(old, n) {
+				n.inherit(old)
+			}
+		}
+
+		h.running.Go(func() { n.keep(ctx) })
+	}
+
+	if len(h.nodes) > 0 {
+		h.running.Go(func() { s.c.probe(ctx, key, h) })
+
+		for _, n := range h.nodes {
+			h.running.Go(func() { s.c.watchNode(ctx, key, h, n) })
+		}
+	}
+
+	if former != nil {
+		former.close()
+	}
+
+	s.c.wakeAll(liveStoreKey(key), wakeStore)
+}
+
+func sameEndpoints(a, b *node) bool { return slices.Equal(a.target.Endpoints, b.target.Endpoints) }
+
+// nodeChanged has everybody looked at who waits for a store.
+func (s *stores) nodeChanged(key types.NamespacedName) {
+	s.c.storeQueue.Add(key)
+	s.c.wakeAll(liveStoreKey(key), wakeStore)
+}
+
+// tell writes the state of a LiveStore, if it is another one than before.
+func (s *stores) tell(ctx context.Context, key types.NamespacedName) error {
+	l, h := s.c.liveStores.Get(key), s.get(key)
+	if l == nil || h == nil || l.DeletionTimestamp != nil {
+		return nil
+	}
+
+	reason, message := h.health()
+	if reason == reasonConnecting {
+		// It will be one or the other in a moment: no write for that.
+		return nil
+	}
+
+	after := l.DeepCopy()
+	after.Status.ObservedGeneration = l.Generation
+	status := metav1.ConditionTrue
+
+	if reason == "" {
+		reason, message = reasonConnected, fmt.Sprintf("%d of %d connected", len(h.nodes), len(h.nodes))
+	} else {
+		status = metav1.ConditionFalse
+	}
+
+	for _, n := range h.nodes {
+		if v := n.version(); v != "" {
+			after.Status.Version = v
+
+			break
+		}
+	}
+
+	set := s.c.conditions(l.Status.Conditions, l.Generation)
+	set.Set(lockstepv1alpha1.ConditionReady, status, reason, message)
+	after.Status.Conditions = set.All()
+
+	if sameStatus(l.Status, after.Status) {
+		return nil
+	}
+
+	if err := s.c.Client.Status().Update(ctx, after); err != nil {
+		if apierrors.IsNotFound(err) {
+			return nil
+		}
+
+		return fmt.Errorf("write the status of LiveStore %s: %w", key, err)
+	}
+
+	s.c.liveStores.Put(after)
+	s.c.count()
+
+	if status == metav1.ConditionFalse {
+		s.c.event(after, corev1.EventTypeWarning, telemetry.LiveEventStoreUnavailable, message)
+	}
+
+	return nil
+}
+
+func duration(d *metav1.Duration, otherwise time.Duration) time.Duration {
+	if d == nil {
+		return otherwise
+	}
+
+	return d.Duration
+}
+
+// unavailable says why a LiveStore cannot be used at all; nil when it can.
+func (s *stores) unavailable(key types.NamespacedName) (*handle, error) {
+	h := s.get(key)
+
+	switch {
+	case h == nil && s.c.liveStores.Get(key) == nil:
+		return nil, fmt.Errorf("waits: LiveStore %s does not exist", key.Name)
+	case h == nil:
+		return nil, errors.New("waits: LiveStore " + key.Name + " is being connected to")
+	case h.problem != nil:
+		return nil, fmt.Errorf("waits: LiveStore %s cannot be used: %s", key.Name, h.problem.message)
+	}
+
+	return h, nil
+}

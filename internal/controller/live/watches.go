@@ -1,0 +1,239 @@
+package live
+
+import (
+	"context"
+	"time"
+
+	corev1 "k8s.io/api/core/v1"
+	"k8s.io/apimachinery/pkg/types"
+	"sigs.k8s.io/controller-runtime/pkg/client"
+
+	lockstepv1alpha1 "github.com/lockstep-dev/lockstep/api/lockstep/v1alpha1"
+	"github.com/lockstep-dev/lockstep/internal/digest"
+	"github.com/lockstep-dev/lockstep/internal/refs"
+	"github.com/lockstep-dev/lockstep/internal/source"
+)
+
+// watch starts the watches: those of our own kinds first, since they say what is to be kept of the others. It returns
+// false when the context ended before all of them had listed.
+func (c *Controller) watch(ctx context.Context) bool {
+	stores := watchOwn(c, &lockstepv1alpha1.LiveStore{}, &lockstepv1alpha1.LiveStoreList{}, c.liveStores, c.storeChanged)
+	configs := watchOwn(c, &lockstepv1alpha1.LiveConfig{}, &lockstepv1alpha1.LiveConfigList{}, c.liveConfigs, c.configChanged)
+
+	if !c.run(ctx, stores, configs) {
+		return false
+	}
+
+	c.count()
+
+	return c.run(ctx,
+		watchSource(c, refs.Secret, &corev1.Secret{}, &corev1.SecretList{}),
+		watchSource(c, refs.ConfigMap, &corev1.ConfigMap{}, &corev1.ConfigMapList{}),
+	)
+}
+
+// informer is a [source.Informer] of any kind.
+type informer interface {
+	Start(ctx context.Context)
+	Synced() <-chan struct{}
+}
+
+func (c *Controller) run(ctx context.Context, informers ...informer) bool {
+	for _, i := range informers {
+		c.goroutines.Go(func() { i.Start(ctx) })
+	}
+
+	for _, i := range informers {
+		select {
+		case <-i.Synced():
+		case <-ctx.Done():
+			return false
+		}
+	}
+
+	return true
+}
+
+// watchOwn returns an informer that keeps the latest objects of one of our kinds and tells what changed.
+func watchOwn[V any, P interface {
+	*V
+	client.Object
+}](
+	c *Controller, object client.Object, list client.ObjectList, keep *source.Latest[V, P], changed func(before, after P),
+) informer {
+	return source.NewInformer(source.Options[V]{
+		Client: c.Client, Object: object, List: list, Log: c.Log,
+		Strip: func(o client.Object) *V {
+			kept, ok := o.DeepCopyObject().(P)
+			if !ok {
+				return nil
+			}
+
+			kept.SetManagedFields(nil)
+
+			return kept
+		},
+		Changed: func(change source.Change[V]) { changed(keep.Change(change)) },
+	})
+}
+
+func (c *Controller) storeChanged(before, after *lockstepv1alpha1.LiveStore) {
+	switch {
+	case before == nil && after == nil:
+		return
+	case after == nil:
+		c.index.Delete(dependent{true, client.ObjectKeyFromObject(before)})
+		c.services.follow(client.ObjectKeyFromObject(before), "")
+		c.storeQueue.Add(client.ObjectKeyFromObject(before))
+		c.wakeAll(liveStoreKey(client.ObjectKeyFromObject(before)), wakeStore)
+		c.count()
+
+		return
+	case before != nil && before.Generation == after.Generation && before.UID == after.UID:
+		return
+	}
+
+	key := client.ObjectKeyFromObject(after)
+	c.index.Set(dependent{true, key}, refs.Edges{Keys: storeEdges(after)})
+
+	follow := ""
+	if s := after.Spec.Service; s != nil && s.EachEndpoint {
+		follow = s.Name
+	}
+
+	c.services.follow(key, follow)
+	c.storeQueue.Add(key)
+}
+
+// storeEdges are the Secrets that a LiveStore reads.
+func storeEdges(l *lockstepv1alpha1.LiveStore) []refs.Key {
+	var names []string
+
+	if cr := l.Spec.Credentials; cr != nil {
+		names = append(names, cr.SecretName)
+	}
+
+	if t := l.Spec.TLS; t != nil {
+		names = append(names, t.CASecretName, t.CertificateSecretName)
+	}
+
+	var keys []refs.Key
+
+	for _, name := range names {
+		if name != "" {
+			keys = append(keys, refs.Key{Kind: refs.Secret, Namespace: l.Namespace, Name: name})
+		}
+	}
+
+	return keys
+}
+
+func (c *Controller) configChanged(before, after *lockstepv1alpha1.LiveConfig) {
+	switch {
+	case before == nil && after == nil:
+		return
+	case after == nil:
+		c.forget(client.ObjectKeyFromObject(before))
+
+		return
+	case before == nil:
+		// What the status says that it has is claimed before the first pass, so that a younger one does not take it.
+		c.claimKnown(after)
+	case before.Generation == after.Generation && before.UID == after.UID &&
+		before.DeletionTimestamp.IsZero() == after.DeletionTimestamp.IsZero():
+		return
+	}
+
+	c.index.Set(dependent{key: client.ObjectKeyFromObject(after)}, refs.Edges{Keys: configEdges(after)})
+	c.wake(client.ObjectKeyFromObject(after), wakeSpec)
+}
+
+func (c *Controller) claimKnown(l *lockstepv1alpha1.LiveConfig) {
+	var held []claimed
+
+	for _, s := range l.Status.Settings {
+		held = append(held, claimed{types.NamespacedName{Namespace: l.Namespace, Name: s.Store}, s.ID})
+	}
+
+	c.claims.set(client.ObjectKeyFromObject(l), l.CreationTimestamp.Time, held)
+}
+
+// forget drops what is known of a LiveConfig that is gone, and has those looked at who waited for what it had.
+func (c *Controller) forget(key types.NamespacedName) {
+	edges := c.index.Edges(dependent{key: key})
+	c.index.Delete(dependent{key: key})
+
+	for _, k := range edges.Keys {
+		if len(c.index.Dependents(k)) == 0 {
+			c.origins.drop(k)
+		}
+
+		if k.Kind == liveStoreKind {
+			// Its connections may have been kept for this one alone.
+			c.storeQueue.Add(types.NamespacedName{Namespace: k.Namespace, Name: k.Name})
+		}
+	}
+
+	for _, other := range c.claims.set(key, time.Time{}, nil) {
+		c.wake(other, wakeClaim)
+	}
+
+	c.memories.forget(key)
+	c.configQueue.Forget(key)
+}
+
+// watchSource returns an informer that keeps digests of what somebody refers to, and of our own records that they exist.
+func watchSource(c *Controller, kind refs.Kind, object client.Object, list client.ObjectList) informer {
+	return source.NewInformer(source.Options[origin]{
+		Client: c.Client, Object: object, List: list, Log: c.Log.WithValues("watch", kind),
+		Strip: func(o client.Object) *origin {
+			k := refs.Key{Kind: kind, Namespace: o.GetNamespace(), Name: o.GetName()}
+
+			if kind == refs.Secret && isRecord(o) {
+				return &origin{version: o.GetResourceVersion(), record: true}
+			}
+
+			if len(c.index.Dependents(k)) == 0 {
+				return nil
+			}
+
+			return new(originOf(o))
+		},
+		Changed: func(ch source.Change[origin]) { c.sourceChanged(kind, ch) },
+	})
+}
+
+func originOf(o client.Object) origin {
+	seen := origin{version: o.GetResourceVersion()}
+
+	switch s := o.(type) {
+	case *corev1.Secret:
+		seen.content = digest.OfSecret(s)
+	case *corev1.ConfigMap:
+		seen.content = digest.OfConfigMap(s)
+	}
+
+	return seen
+}
+
+func (c *Controller) sourceChanged(kind refs.Kind, ch source.Change[origin]) {
+	if ch.New != nil && ch.New.record || ch.Old != nil && ch.Old.record {
+		c.records.seen(ch.Key, ch.New != nil && ch.New.record)
+
+		return
+	}
+
+	k := refs.Key{Kind: kind, Namespace: ch.Key.Namespace, Name: ch.Key.Name}
+
+	changed := false
+	if ch.New == nil {
+		changed = c.origins.drop(k)
+	} else {
+		changed = c.origins.put(k, *ch.New)
+	}
+
+	// What the first list found is compared with the status by the first pass.
+	if changed {
+		c.wakeAll(k, wakeSource)
+	}
+}
