@@ -18,6 +18,33 @@ const (
 	EventStaleVariableRemoved = "StaleVariableRemoved"
 )
 
+// LiveEvent is the reason of an event that the live dialect writes on a LiveConfig or a LiveStore.
+type LiveEvent string
+
+// The reasons of the live dialect's events.
+const (
+	// LiveEventApplied: a change is in force.
+	LiveEventApplied LiveEvent = "Applied"
+	// LiveEventRefused: a change was not made, because a store would not accept it.
+	LiveEventRefused LiveEvent = "Refused"
+	// LiveEventRolledBack: a change failed, and what was there before is back.
+	LiveEventRolledBack LiveEvent = "RolledBack"
+	// LiveEventRollbackPending: a change failed, and what was there before is not back everywhere yet; it is tried again.
+	LiveEventRollbackPending LiveEvent = "RollbackPending"
+	// LiveEventHeld: a change failed, and everything was left as it is.
+	LiveEventHeld LiveEvent = "Held"
+	// LiveEventDrifted: somebody else has changed a setting in a store.
+	LiveEventDrifted LiveEvent = "Drifted"
+	// LiveEventConflict: an older LiveConfig has the setting already.
+	LiveEventConflict LiveEvent = "Conflict"
+	// LiveEventStoreUnavailable: a store does not answer, or does not let us in.
+	LiveEventStoreUnavailable LiveEvent = "StoreUnavailable"
+	// LiveEventReleasedWithoutRestore: a LiveConfig is gone, and what was there before it could not be put back.
+	LiveEventReleasedWithoutRestore LiveEvent = "ReleasedWithoutRestore"
+	// LiveEventPasswordRetired: the former password of a role is not valid any more.
+	LiveEventPasswordRetired LiveEvent = "PasswordRetired"
+)
+
 // Reloaded names a workload that carried a change, and the source that changed.
 type Reloaded struct {
 	// Source is the name of the source.
