@@ -289,7 +289,7 @@ func TestTheReferenceNamesEveryMetric(t *testing.T) {
 
 	existing := map[string]string{}
 
-	for _, file := range []string{"exposition.golden", "graph.golden"} {
+	for _, file := range []string{"exposition.golden", "graph.golden", "live.golden"} {
 		golden, err := os.ReadFile("../telemetry/testdata/" + file)
 		if err != nil {
 			t.Fatal(err)

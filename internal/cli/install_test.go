@@ -46,7 +46,7 @@ func TestInstall_Section13ServesEveryDialectUnlessOneIsNamed(t *testing.T) {
 		args      []string
 		want, not []string
 	}{
-		"all of them": {nil, []string{reload, definition, aggregated, "--dialects=reload,graph\n"}, []string{unrestricted}},
+		"all of them": {nil, []string{reload, definition, aggregated, "--dialects=reload,graph,live\n"}, []string{unrestricted}},
 		"the dialect reload alone, as before there was another": {
 			[]string{"--dialects=reload"}, []string{reload, "--dialects=reload\n"}, []string{definition, "lockstep-graph"},
 		},

@@ -95,7 +95,7 @@ func (m *managing) addFlags(fs *pflag.FlagSet) {
 	text, list, boolean := texts(fs), lists(fs), booleans(fs)
 
 	bind(m, "dialects", "dialects", func(c *settings) *[]string { return &c.Dialects },
-		list("APIs to serve (default all: reload, graph)"))
+		list("APIs to serve (default all: reload, graph, live)"))
 	bind(m, "namespace", "namespace", func(c *settings) *string { return &c.Namespace },
 		text("namespace of the Lease and the records"))
 	bind(m, "metrics-bind-address", "metrics.bindAddress", func(c *settings) *string { return &c.Metrics.BindAddress },
@@ -112,6 +112,7 @@ func (m *managing) addFlags(fs *pflag.FlagSet) {
 
 	m.addReloadFlags(fs)
 	m.addGraphFlags(fs)
+	m.addLiveFlags(fs)
 	m.addPointers(fs)
 }
 
@@ -160,6 +161,13 @@ func (m *managing) addGraphFlags(fs *pflag.FlagSet) {
 		number("how many objects are written at the same time (default 32)"))
 	bind(m, "graph-omit-function", "graph.omitFunction", func(c *settings) *bool { return &c.Graph.OmitFunction },
 		boolean("switch the CEL function omit() on"))
+}
+
+func (m *managing) addLiveFlags(fs *pflag.FlagSet) {
+	bind(m, "live-workers", "live.workers", func(c *settings) *int { return &c.Live.Workers },
+		numbers(fs)("how many LiveConfigs are handled at the same time (default 64)"))
+	bind(m, "live-rook", "live.rook", func(c *settings) *string { return (*string)(&c.Live.Rook) },
+		texts(fs)("serve the settings that Rook's CephClusters and CephObjectStores name: on or off (default off)"))
 }
 
 func texts(fs *pflag.FlagSet) func(usage string) func(*string, string) {

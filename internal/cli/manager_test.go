@@ -64,6 +64,7 @@ func TestManager_AFlagThatIsGivenWinsOverTheFile(t *testing.T) {
 				"--namespace-selector=env:prod", "--resource-label-selector=tier", "--workers=2", "--namespace=ops",
 				"--health-probe-bind-address=:8081", "--graph-adopt=always", "--graph-deletion=drain",
 				"--graph-delete-kinds", "--graph-definition-selector=team=a", "--graph-workers=3", "--graph-writes=4", "--graph-omit-function",
+				"--live-workers=5", "--live-rook=on",
 			},
 			want: config{
 				Dialects:       []string{"reload"},
@@ -81,6 +82,7 @@ func TestManager_AFlagThatIsGivenWinsOverTheFile(t *testing.T) {
 					Adopt: "always", DefinitionDeletion: "drain", DeleteKinds: true, Workers: 3, Writes: 4, OmitFunction: true,
 					DefinitionSelector: []string{"team=a"},
 				},
+				Live: configv1alpha1.LiveConfiguration{Workers: 5, Rook: "on"},
 			},
 		},
 	} {
@@ -118,7 +120,7 @@ func TestManager_RefusesInWords(t *testing.T) {
 		want []string
 	}{
 		"a dialect that does not exist, and those that do": {
-			[]string{"--dialects=reload,kafka"}, []string{`--dialects: "kafka": accepted is reload, graph`},
+			[]string{"--dialects=reload,kafka"}, []string{`--dialects: "kafka": accepted is reload, graph, live`},
 		},
 		"a field that does not exist, its file and those that do": {
 			[]string{"--config=" + file}, []string{file, `unknown field "reload.worker"`, "workers"},
@@ -136,6 +138,10 @@ func TestManager_RefusesInWords(t *testing.T) {
 				`--graph-adopt: "never": accepted is always, asked`, `--graph-deletion: "orphan": accepted is refuse, drain`,
 				`--graph-workers: "-1"`, `--graph-writes: "-2"`, `--health-probe-bind-address: "8081": accepted is host:port`,
 			},
+		},
+		"values of live settings by their flags": {
+			[]string{"--live-workers=-1", "--live-rook=auto"},
+			[]string{`--live-workers: "-1"`, `--live-rook: "auto": accepted is on, off`},
 		},
 		"a file that is not there": {[]string{"--config=/nowhere"}, []string{"read the configuration", "/nowhere"}},
 		"a kubeconfig that is not there": {

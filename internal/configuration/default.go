@@ -32,10 +32,17 @@ const (
 	defaultPassCost          = 100_000_000
 	defaultMinDelay          = 200 * time.Millisecond
 	defaultMaxDelay          = time.Minute
+
+	defaultLiveWorkers      = 64
+	defaultStoreConcurrency = 16
+	defaultLiveMinDelay     = time.Second
+	defaultLiveMaxDelay     = 5 * time.Minute
 )
 
 // Dialects are those that exist.
-func Dialects() []string { return []string{configv1alpha1.DialectReload, configv1alpha1.DialectGraph} }
+func Dialects() []string {
+	return []string{configv1alpha1.DialectReload, configv1alpha1.DialectGraph, configv1alpha1.DialectLive}
+}
 
 // Default fills in what the configuration leaves out, except the namespace, which depends on where the manager runs.
 // Doing it again changes nothing.
@@ -59,6 +66,7 @@ func Default(c *configv1alpha1.LockstepConfiguration) {
 
 	defaultReload(&c.Reload)
 	defaultGraph(&c.Graph)
+	defaultLive(&c.Live)
 	fill(&c.Reload.MetaInfo.Namespace, c.Namespace)
 }
 
@@ -107,6 +115,14 @@ func defaultGraph(g *configv1alpha1.GraphConfiguration) {
 	fill(&g.CEL.Pass, defaultPassCost)
 	fill(&g.Retry.MinDelay.Duration, defaultMinDelay)
 	fill(&g.Retry.MaxDelay.Duration, defaultMaxDelay)
+}
+
+func defaultLive(l *configv1alpha1.LiveConfiguration) {
+	fill(&l.Workers, defaultLiveWorkers)
+	fill(&l.StoreConcurrency, defaultStoreConcurrency)
+	fill(&l.Rook, configv1alpha1.SwitchOff)
+	fill(&l.Retry.MinDelay.Duration, defaultLiveMinDelay)
+	fill(&l.Retry.MaxDelay.Duration, defaultLiveMaxDelay)
 }
 
 func defaultAnnotations(a *configv1alpha1.ReloadAnnotations) {

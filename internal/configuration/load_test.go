@@ -32,6 +32,11 @@ graph:
   collections: {maxSize: 20}
   cel: {expression: 1000}
   retry: {maxDelay: 30s}
+live:
+  workers: 8
+  storeConcurrency: 2
+  rook: on
+  retry: {minDelay: 2s}
 reload:
   strategy: annotations
   carryMissed: false
@@ -57,6 +62,12 @@ reload:
 			Collections: configv1alpha1.Collections{MaxSize: 20},
 			CEL:         configv1alpha1.CELLimits{Expression: 1000},
 			Retry:       configv1alpha1.Retry{MaxDelay: metav1.Duration{Duration: 30 * time.Second}},
+		},
+		Live: configv1alpha1.LiveConfiguration{
+			Workers:          8,
+			StoreConcurrency: 2,
+			Rook:             configv1alpha1.SwitchOn,
+			Retry:            configv1alpha1.Retry{MinDelay: metav1.Duration{Duration: 2 * time.Second}},
 		},
 		LeaderElection: configv1alpha1.LeaderElection{
 			Enabled: true, LeaseDuration: metav1.Duration{Duration: 30 * time.Second},
@@ -109,7 +120,7 @@ func TestParse_SaysWhatIsWrong(t *testing.T) {
 	for name, tc := range map[string]struct{ text, want string }{
 		"an unknown field at the top, and what is accepted": {
 			head + "dialect: [reload]\n",
-			`unknown field "dialect": accepted here are apiVersion, dialects, graph, health, kind, leaderElection, log, ` +
+			`unknown field "dialect": accepted here are apiVersion, dialects, graph, health, kind, leaderElection, live, log, ` +
 				`metrics, namespace, pprof, reload`,
 		},
 		"two unknown fields further down": {
@@ -174,7 +185,7 @@ func TestLoad_NamesTheFile(t *testing.T) {
 	_, err = configuration.Load(wrong)
 
 	want := "configuration " + wrong + `: unknown field "x": accepted here are apiVersion, dialects, graph, health, kind, ` +
-		`leaderElection, log, metrics, namespace, pprof, reload`
+		`leaderElection, live, log, metrics, namespace, pprof, reload`
 	if err == nil || err.Error() != want {
 		t.Errorf("got %v, want %s", err, want)
 	}

@@ -69,6 +69,7 @@ func Validate(c *configv1alpha1.LockstepConfiguration) []*FieldError {
 	v.reload(&c.Reload)
 	v.sinks(&c.Reload)
 	v.graph(&c.Graph)
+	v.live(&c.Live)
 
 	return v.errs
 }
@@ -166,9 +167,20 @@ func (v *validator) graph(g *configv1alpha1.GraphConfiguration) {
 		v.check(n.value >= 1, n.path, strconv.Itoa(n.value), "a number of at least 1")
 	}
 
-	first, last := g.Retry.MinDelay.Duration, g.Retry.MaxDelay.Duration
-	v.check(first > 0, "graph.retry.minDelay", first.String(), "a positive duration")
-	v.check(last >= first, "graph.retry.maxDelay", last.String(), "a duration of at least minDelay "+first.String())
+	v.retry("graph.retry", g.Retry)
+}
+
+func (v *validator) live(l *configv1alpha1.LiveConfiguration) {
+	v.check(l.Workers >= 1, "live.workers", strconv.Itoa(l.Workers), "a number of at least 1")
+	v.check(l.StoreConcurrency >= 1, "live.storeConcurrency", strconv.Itoa(l.StoreConcurrency), "a number of at least 1")
+	oneOf(v, "live.rook", l.Rook, configv1alpha1.SwitchOn, configv1alpha1.SwitchOff)
+	v.retry("live.retry", l.Retry)
+}
+
+func (v *validator) retry(path string, r configv1alpha1.Retry) {
+	first, last := r.MinDelay.Duration, r.MaxDelay.Duration
+	v.check(first > 0, path+".minDelay", first.String(), "a positive duration")
+	v.check(last >= first, path+".maxDelay", last.String(), "a duration of at least minDelay "+first.String())
 }
 
 func (v *validator) annotations(a configv1alpha1.ReloadAnnotations) {

@@ -22,7 +22,7 @@ func TestDefault_FillsInWhatIsLeftOut(t *testing.T) {
 	interval := seconds(1)
 	want := &configv1alpha1.LockstepConfiguration{
 		TypeMeta:  metav1.TypeMeta{APIVersion: "config.lockstep.dev/v1alpha1", Kind: "LockstepConfiguration"},
-		Dialects:  []string{"reload", "graph"},
+		Dialects:  []string{"reload", "graph", "live"},
 		Namespace: "ops",
 		Metrics:   configv1alpha1.Metrics{BindAddress: ":9090"},
 		Health:    configv1alpha1.Health{BindAddress: "0"},
@@ -67,6 +67,12 @@ func TestDefault_FillsInWhatIsLeftOut(t *testing.T) {
 				MinDelay: metav1.Duration{Duration: 200 * time.Millisecond}, MaxDelay: seconds(60),
 			},
 		},
+		Live: configv1alpha1.LiveConfiguration{
+			Workers:          64,
+			StoreConcurrency: 16,
+			Rook:             "off",
+			Retry:            configv1alpha1.Retry{MinDelay: seconds(1), MaxDelay: seconds(300)},
+		},
 	}
 	if diff := cmp.Diff(want, got); diff != "" {
 		t.Errorf("configuration (-want +got):\n%s", diff)
@@ -96,6 +102,9 @@ func TestDefault_KeepsWhatIsGiven(t *testing.T) {
 		CEL:                configv1alpha1.CELLimits{Expression: 7, Pass: 8},
 		Retry:              configv1alpha1.Retry{MinDelay: seconds(9), MaxDelay: seconds(10)},
 	}
+	live := configv1alpha1.LiveConfiguration{
+		Workers: 1, StoreConcurrency: 2, Rook: "on", Retry: configv1alpha1.Retry{MinDelay: seconds(3), MaxDelay: seconds(4)},
+	}
 	c := &configv1alpha1.LockstepConfiguration{
 		Health: configv1alpha1.Health{BindAddress: ":8081"},
 		Reload: configv1alpha1.ReloadConfiguration{
@@ -103,11 +112,16 @@ func TestDefault_KeepsWhatIsGiven(t *testing.T) {
 			Namespaces: []string{" a ", "", "b", "a"}, ResourcesToIgnore: []string{"configMaps"},
 		},
 		Graph: graph,
+		Live:  live,
 	}
 	configuration.Default(c)
 
 	if diff := cmp.Diff(graph, c.Graph); diff != "" || c.Health.BindAddress != ":8081" {
 		t.Errorf("a given value was replaced: health %q, graph (-want +got):\n%s", c.Health.BindAddress, diff)
+	}
+
+	if diff := cmp.Diff(live, c.Live); diff != "" {
+		t.Errorf("a given value was replaced: live (-want +got):\n%s", diff)
 	}
 
 	if *c.Reload.CarryMissed || c.Reload.MinInterval.Duration != 0 || c.Reload.Workers != 3 ||
@@ -135,7 +149,7 @@ func TestValidate_NamesFieldValueAndWhatIsAccepted(t *testing.T) {
 	}{
 		"an unknown dialect": {
 			func(c *config) { c.Dialects = []string{"reload", "kafka"} },
-			[]string{`dialects[1]: "kafka": accepted is reload, graph`},
+			[]string{`dialects[1]: "kafka": accepted is reload, graph, live`},
 		},
 		"an address without a port": {
 			func(c *config) { c.Metrics.BindAddress = "9090" },
@@ -180,6 +194,21 @@ func TestValidate_NamesFieldValueAndWhatIsAccepted(t *testing.T) {
 		"§12 a delay that is none": {
 			func(c *config) { c.Graph.Retry.MinDelay = seconds(-1) },
 			[]string{`graph.retry.minDelay: "-1s": accepted is a positive duration`},
+		},
+		"numbers, the switch and delays of live settings": {
+			func(c *config) {
+				c.Live = configv1alpha1.LiveConfiguration{
+					Workers: -1, StoreConcurrency: -2, Rook: "auto",
+					Retry: configv1alpha1.Retry{MinDelay: seconds(0), MaxDelay: seconds(-1)},
+				}
+			},
+			[]string{
+				`live.workers: "-1": accepted is a number of at least 1`,
+				`live.storeConcurrency: "-2": accepted is a number of at least 1`,
+				`live.rook: "auto": accepted is on, off`,
+				`live.retry.minDelay: "0s": accepted is a positive duration`,
+				`live.retry.maxDelay: "-1s": accepted is a duration of at least minDelay 0s`,
+			},
 		},
 		"no metrics at all": {func(c *config) { c.Metrics.BindAddress = "0" }, nil},
 		"a port that does not exist": {

@@ -47,7 +47,7 @@ type GraphConfiguration struct {
 	Collections Collections `json:"collections,omitzero"`
 	// CEL limits what expressions may cost.
 	CEL CELLimits `json:"cel,omitzero"`
-	// Retry is how a pass that failed is tried again.
+	// Retry is how a pass that failed is tried again. Default: 200ms, up to 1m.
 	Retry Retry `json:"retry,omitzero"`
 	// OmitFunction switches the CEL function omit() on.
 	OmitFunction bool `json:"omitFunction,omitempty"`
@@ -71,9 +71,9 @@ type CELLimits struct {
 
 // Retry is how a pass that failed is tried again: after a time that doubles.
 type Retry struct {
-	// MinDelay is before the first try. Default 200ms.
+	// MinDelay is before the first try.
 	MinDelay metav1.Duration `json:"minDelay,omitzero"`
-	// MaxDelay is the longest. Default 1m.
+	// MaxDelay is the longest.
 	MaxDelay metav1.Duration `json:"maxDelay,omitzero"`
 }
 

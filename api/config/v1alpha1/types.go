@@ -16,11 +16,14 @@ const DialectReload = "reload"
 // DialectGraph serves ResourceGraphDefinitions and the kinds that they make.
 const DialectGraph = "graph"
 
+// DialectLive serves LiveStores and LiveConfigs: settings of running stores.
+const DialectLive = "live"
+
 // LockstepConfiguration configures one manager.
 type LockstepConfiguration struct {
 	metav1.TypeMeta `json:",inline"`
 
-	// Dialects are the APIs that the manager serves. "reload" and "graph" exist. Default: all that exist.
+	// Dialects are the APIs that the manager serves. "reload", "graph" and "live" exist. Default: all that exist.
 	Dialects []string `json:"dialects,omitempty"`
 	// Namespace is where the manager keeps its Lease and its records. Default: the namespace that the manager runs
 	// in or, outside a cluster, that of the kubeconfig's context.
@@ -39,6 +42,8 @@ type LockstepConfiguration struct {
 	Reload ReloadConfiguration `json:"reload,omitzero"`
 	// Graph configures the dialect "graph".
 	Graph GraphConfiguration `json:"graph,omitzero"`
+	// Live configures the dialect "live".
+	Live LiveConfiguration `json:"live,omitzero"`
 }
 
 // Metrics configures the server of /metrics and /live.
