@@ -8,11 +8,13 @@ import (
 
 	"github.com/google/go-cmp/cmp"
 	corev1 "k8s.io/api/core/v1"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/types"
 	"sigs.k8s.io/controller-runtime/pkg/client"
 
 	lockstepv1alpha1 "github.com/lockstep-dev/lockstep/api/lockstep/v1alpha1"
 	"github.com/lockstep-dev/lockstep/internal/live"
+	"github.com/lockstep-dev/lockstep/internal/testing/expect"
 )
 
 func TestASecretsNewValueReachesTheStoreAndIsRecorded(t *testing.T) {
@@ -61,11 +63,8 @@ func TestASecretsNewValueReachesTheStoreAndIsRecorded(t *testing.T) {
 		t.Errorf("recorded of maxmemory: %+v", entry)
 	}
 
-	// The one before is gone.
-	err = w.client.Get(t.Context(), types.NamespacedName{Namespace: w.namespace, Name: first.Status.Record}, &corev1.Secret{})
-	if client.IgnoreNotFound(err) != nil || err == nil {
-		t.Errorf("the former record: %v", err)
-	}
+	// The one before is let go once the new one is told of.
+	expect.Gone(t, w.client, &corev1.Secret{ObjectMeta: metav1.ObjectMeta{Namespace: w.namespace, Name: first.Status.Record}})
 }
 
 func TestAnEditThatChangesNoValueDoesNothing(t *testing.T) {

@@ -2,6 +2,7 @@ package live_test
 
 import (
 	"context"
+	"encoding/json"
 	"fmt"
 	"io/fs"
 	"net/http"
@@ -14,6 +15,7 @@ import (
 	"github.com/go-logr/logr/funcr"
 	"github.com/prometheus/client_golang/prometheus"
 	corev1 "k8s.io/api/core/v1"
+	eventsv1 "k8s.io/api/events/v1"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/runtime"
 	"k8s.io/apimachinery/pkg/types"
@@ -378,4 +380,33 @@ func (j *journal) String() string {
 	return strings.Join(j.lines, "\n")
 }
 
-func seconds(n int) *metav1.Duration { return &metav1.Duration{Duration: time.Duration(n) * time.Second} }
+func seconds(n int) *metav1.Duration {
+	return &metav1.Duration{Duration: time.Duration(n) * time.Second}
+}
+
+func inNamespace(namespace string) client.ListOption { return client.InNamespace(namespace) }
+
+// everythingTold is all that a controller has told anybody: statuses, events, metrics, its log.
+func (w *world) everythingTold(r *run) map[string]string {
+	w.Helper()
+
+	told := map[string]string{"the log": r.log.String()}
+
+	for kind, list := range map[string]client.ObjectList{
+		"LiveConfigs": &lockstepv1alpha1.LiveConfigList{}, "LiveStores": &lockstepv1alpha1.LiveStoreList{}, "events": &eventsv1.EventList{},
+	} {
+		w.must(w.client.List(w.Context(), list, client.InNamespace(w.namespace)))
+
+		text, err := json.Marshal(list)
+		w.must(err)
+
+		told[kind] = string(text)
+	}
+
+	families, err := r.registry.Gather()
+	w.must(err)
+
+	told["metrics"] = fmt.Sprint(families)
+
+	return told
+}
