@@ -124,6 +124,8 @@ func (p *pass) hold(ctx context.Context) error {
 		return err
 	}
 
+	p.ahead = true
+
 	return p.keep(ctx, p.config, p.nextRecord(p.nextRevision()))
 }
 
@@ -352,12 +354,12 @@ func (p *pass) succeeded(ctx context.Context) error {
 func (p *pass) recordNow(ctx context.Context, revision int64) error {
 	p.verdict.revision = revision
 
-	if err := p.readLast(ctx); err != nil {
-		return err
+	if p.ahead {
+		return nil
 	}
 
-	if slices.Contains(p.records.of(p.where), revision) {
-		return nil
+	if err := p.readLast(ctx); err != nil {
+		return err
 	}
 
 	return p.keep(ctx, p.config, p.nextRecord(revision))

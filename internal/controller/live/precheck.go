@@ -27,18 +27,14 @@ func (p *pass) precheck(ctx context.Context) (bool, error) {
 	_, blocked := p.plan.Blocked()
 
 	switch {
-	case blocked && (len(p.plan.Steps) == 0 || !p.bestEffort()):
+	case blocked && !p.bestEffort():
 		p.plan.Steps, p.plan.Adopt, p.plan.Drop = nil, nil, nil
 		p.verdict = verdict{kind: verdictBlocked}
-
-		return !p.bestEffort(), nil
 	case p.config.Spec.Policy.DryRun:
 		p.verdict = verdict{kind: verdictDryRun}
-
-		return true, nil
 	}
 
-	return false, nil
+	return p.verdict.kind != verdictNone, nil
 }
 
 func (p *pass) bestEffort() bool {

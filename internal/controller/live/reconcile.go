@@ -39,8 +39,10 @@ type pass struct {
 	last     live.Record
 	lastRead bool
 	released []live.Entry
-	plan     live.Plan
-	verdict  verdict
+	// ahead says that the record of the next revision was written before the change.
+	ahead   bool
+	plan    live.Plan
+	verdict verdict
 	// again is when the next pass is due, zero if it is not.
 	again time.Duration
 }
