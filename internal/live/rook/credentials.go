@@ -7,7 +7,7 @@ import (
 )
 
 // CredentialsSecret is the Secret in which Rook keeps the login to the cluster in a namespace.
-const CredentialsSecret = "rook-ceph-mon"
+const CredentialsSecret = "rook-ceph-mon" //nolint:gosec // a name
 
 // The keys of the Secret.
 const (
@@ -23,7 +23,7 @@ const (
 
 // The Secret that the placeholder refers to, and its keys.
 const (
-	operatorSecret  = "rook-ceph-operator-creds"
+	operatorSecret  = "rook-ceph-operator-creds" //nolint:gosec // a name
 	operatorUser    = "userID"
 	operatorUserKey = "userKey"
 )

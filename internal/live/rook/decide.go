@@ -5,7 +5,6 @@ import (
 	"fmt"
 	"maps"
 	"slices"
-	"strings"
 
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/types"
@@ -93,10 +92,12 @@ type decision struct {
 	wanted map[string]bool
 }
 
-func (d *decision) say(reason Reason, message string, about ...*Source) {
+func (d *decision) say(reason Reason, related Related, message string, about ...*Source) {
+	waits := reason == ReasonWaitingForMonitors || reason == ReasonWaitingForLogin
+
 	for _, s := range about {
 		d.plan.Notices = append(d.plan.Notices, Notice{
-			About: s.Reference, Reason: reason, Message: message, Warning: reason != ReasonWaitingForRook,
+			About: s.Reference, Related: related, Reason: reason, Message: message, Warning: !waits,
 		})
 	}
 }
@@ -111,10 +112,10 @@ func (d *decision) cluster() *Source {
 		case s.Kind == KindCluster && first == nil:
 			first = s
 		case s.Kind == KindCluster && s.Asks:
-			d.say(ReasonSecondCluster, fmt.Sprintf(
+			d.say(ReasonSecondCluster, Related{Kind: string(KindCluster), Name: first.Name}, fmt.Sprintf(
 				"no setting of it is made live: the CephCluster %s in this namespace is older, and Rook has one in each", first.Name), s)
 		case s.Kind == KindObjectStore && first == nil && s.Asks:
-			d.say(ReasonNoCluster, "no setting of it is made live: there is no CephCluster in this namespace", s)
+			d.say(ReasonNoCluster, Related{}, "no setting of it is made live: there is no CephCluster in this namespace", s)
 		}
 	}
 
@@ -178,13 +179,7 @@ func (d *decision) store(cluster *Source, asking []*Source) bool {
 
 // storeSpec is how to reach a cluster; nil when that is not known.
 func (d *decision) storeSpec(cluster *Source, asking []*Source) *lockstepv1alpha1.LiveStoreSpec {
-	endpoints, noMonitors := d.endpoints(asking)
-	credentials, noLogin := d.credentials(cluster, asking)
-
-	if missing := slices.DeleteFunc([]string{noMonitors, noLogin}, func(s string) bool { return s == "" }); len(missing) > 0 {
-		d.say(ReasonWaitingForRook, strings.Join(missing, "; "), asking...)
-	}
-
+	endpoints, credentials := d.endpoints(asking), d.credentials(cluster, asking)
 	if len(endpoints) == 0 || credentials == nil {
 		return nil
 	}
@@ -192,35 +187,44 @@ func (d *decision) storeSpec(cluster *Source, asking []*Source) *lockstepv1alpha
 	return &lockstepv1alpha1.LiveStoreSpec{Type: lockstepv1alpha1.StoreCeph, Endpoints: endpoints, Credentials: credentials}
 }
 
-// endpoints returns where the monitors listen, or what that waits for.
-func (d *decision) endpoints(asking []*Source) (found []string, missing string) {
-	if d.Monitors == nil {
-		return nil, fmt.Sprintf("the ConfigMap %s, in which Rook lists the monitors, is not there", MonitorsConfigMap)
-	}
+// endpoints returns where the monitors listen.
+func (d *decision) endpoints(asking []*Source) []string {
+	list := Related{Kind: "ConfigMap", Name: MonitorsConfigMap}
 
-	if len(d.Monitors.Unreadable) > 0 {
-		d.say(ReasonInvalidMonitor, fmt.Sprintf("the ConfigMap %s lists monitors that cannot be read as name=address:port: %q",
+	switch {
+	case d.Monitors == nil:
+		d.say(ReasonWaitingForMonitors, list, fmt.Sprintf(
+			"the ConfigMap %s, in which Rook lists the monitors, is not there", MonitorsConfigMap), asking...)
+
+		return nil
+	case len(d.Monitors.Unreadable) > 0:
+		d.say(ReasonInvalidMonitor, list, fmt.Sprintf("the ConfigMap %s lists monitors that cannot be read as name=address:port: %q",
 			MonitorsConfigMap, d.Monitors.Unreadable), asking...)
-	} else if len(d.Monitors.Endpoints) == 0 {
-		missing = fmt.Sprintf("the ConfigMap %s lists no monitor yet", MonitorsConfigMap)
+	case len(d.Monitors.Endpoints) == 0:
+		d.say(ReasonWaitingForMonitors, list, fmt.Sprintf("the ConfigMap %s lists no monitor yet", MonitorsConfigMap), asking...)
 	}
 
-	return d.Monitors.Endpoints, missing
+	return d.Monitors.Endpoints
 }
 
-// credentials returns where the login is, or what that waits for.
-func (d *decision) credentials(cluster *Source, asking []*Source) (found *lockstepv1alpha1.StoreCredentials, missing string) {
+// credentials returns where the login is.
+func (d *decision) credentials(cluster *Source, asking []*Source) *lockstepv1alpha1.StoreCredentials {
+	login := Related{Kind: "Secret", Name: CredentialsSecret}
+
 	switch {
 	case cluster.Credentials != "":
-		return new(credentialsIn(cluster.Credentials)), ""
+		return new(credentialsIn(cluster.Credentials))
 	case d.Credentials == nil:
-		return nil, fmt.Sprintf("the Secret %s, in which Rook keeps the login, is not there", CredentialsSecret)
-	case d.Credentials.Problem != "":
-		d.say(ReasonNoLogin, d.Credentials.Problem, asking...)
+		d.say(ReasonWaitingForLogin, login, fmt.Sprintf(
+			"the Secret %s, in which Rook keeps the login, is not there", CredentialsSecret), asking...)
 
-		return nil, ""
+		return nil
+	case d.Credentials.Problem != "":
+		d.say(ReasonNoLogin, login, d.Credentials.Problem, asking...)
+
+		return nil
 	default:
-		return &d.Credentials.Store, ""
+		return &d.Credentials.Store
 	}
 }
 
@@ -256,7 +260,7 @@ func (d *decision) config(cluster, s *Source) {
 func (d *decision) isOurs(have metav1.Object, object Object, about ...*Source) bool {
 	owner, ours := rookOwner(have)
 	if !ours || owner.Kind != object.Owner.Kind || owner.Name != object.Owner.Name {
-		d.say(ReasonNameTaken, fmt.Sprintf(
+		d.say(ReasonNameTaken, Related{Kind: object.Kind, Name: object.Name}, fmt.Sprintf(
 			"the %s %s is there and is not managed by Lockstep for this object: it is left alone, "+
 				"and no setting is made live until it is renamed or gone", object.Kind, object.Name), about...)
 

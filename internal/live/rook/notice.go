@@ -21,8 +21,10 @@ const (
 	ReasonSecondCluster Reason = "SecondCluster"
 	// ReasonNoCluster: the namespace of an object store has no CephCluster.
 	ReasonNoCluster Reason = "NoCluster"
-	// ReasonWaitingForRook: what says how to reach the monitors is not there yet.
-	ReasonWaitingForRook Reason = "WaitingForRook"
+	// ReasonWaitingForMonitors: Rook does not list any monitor yet.
+	ReasonWaitingForMonitors Reason = "WaitingForMonitors"
+	// ReasonWaitingForLogin: the Secret with the login is not there yet.
+	ReasonWaitingForLogin Reason = "WaitingForLogin"
 	// ReasonInvalidMonitor: the address of a monitor cannot be read.
 	ReasonInvalidMonitor Reason = "InvalidMonitor"
 	// ReasonNoLogin: the Secret with the login has no user or no key.
@@ -31,9 +33,12 @@ const (
 	ReasonWriteFailed Reason = "WriteFailed"
 )
 
-// Notice is something that people should know about an object of Rook. It has nothing of a Secret's values in it.
+// Notice is something that people should know about an object of Rook. It has nothing of a Secret's values in it, and can be
+// compared.
 type Notice struct {
 	About Reference
+	// Related is the other object that it is about; the zero Related when there is none.
+	Related Related
 	// Field of the object that it is about; empty for the whole.
 	Field string
 	// Warning says that somebody should do something.
@@ -41,3 +46,6 @@ type Notice struct {
 	Reason  Reason
 	Message string
 }
+
+// Related names another object in the same namespace.
+type Related struct{ Kind, Name string }

@@ -54,7 +54,7 @@ func choice[T ~string](r *reader, annotation string, values ...T) T {
 		return T(text)
 	}
 
-	r.notice("metadata.annotations", ReasonInvalidAnnotation, fmt.Sprintf(
+	r.notice("metadata.annotations["+annotation+"]", ReasonInvalidAnnotation, fmt.Sprintf(
 		"the annotation %s is %q, which is none of %q: it counts as %q", annotation, text, values, values[0]))
 
 	return values[0]

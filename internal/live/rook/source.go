@@ -42,7 +42,7 @@ const (
 	AnnotationAtomicity = "lockstep.dev/atomicity"
 	// AnnotationCredentials, on a CephCluster, is the name of a Secret that is used instead of Rook's own. It has the same
 	// keys: ceph-username and ceph-secret.
-	AnnotationCredentials = "lockstep.dev/credentials"
+	AnnotationCredentials = "lockstep.dev/credentials" //nolint:gosec // a name
 )
 
 // What a LiveConfig can hold.
@@ -88,7 +88,7 @@ func ReadCluster(o *unstructured.Unstructured) *Source {
 
 	if len(r.source.Credentials) > maxRef {
 		r.source.Credentials = ""
-		r.notice("metadata.annotations", ReasonInvalidAnnotation, fmt.Sprintf(
+		r.notice("metadata.annotations["+AnnotationCredentials+"]", ReasonInvalidAnnotation, fmt.Sprintf(
 			"the annotation %s is longer than the name of a Secret can be: Rook's own Secret is used", AnnotationCredentials))
 	}
 

@@ -2,6 +2,7 @@ package rook
 
 import (
 	"fmt"
+	"strings"
 
 	apimeta "k8s.io/apimachinery/pkg/api/meta"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
@@ -13,8 +14,9 @@ import (
 type Verdict struct {
 	Status          metav1.ConditionStatus
 	Reason, Message string
-	// Revision counts the changes.
+	// Revision counts the changes, and Changed names what the last one changed.
 	Revision int64
+	Changed  string
 }
 
 // VerdictOf reads the status of a LiveConfig.
@@ -24,7 +26,16 @@ func VerdictOf(c *lockstepv1alpha1.LiveConfig) Verdict {
 		return Verdict{}
 	}
 
-	return Verdict{Status: ready.Status, Reason: ready.Reason, Message: ready.Message, Revision: c.Status.Revision}
+	v := Verdict{Status: ready.Status, Reason: ready.Reason, Message: ready.Message, Revision: c.Status.Revision}
+	if v.Status == metav1.ConditionTrue {
+		v.Reason = string(lockstepv1alpha1.SettingApplied)
+	}
+
+	if history := c.Status.History; len(history) > 0 && history[0].Revision == v.Revision {
+		v.Changed = strings.Join(history[0].Changed, ", ")
+	}
+
+	return v
 }
 
 // News says whether it is worth an event after another verdict. When all is well another text of it is none, but a change
@@ -44,9 +55,13 @@ func (v Verdict) News(former Verdict) bool {
 
 // Text is the message of the event. Config is the name of the LiveConfig.
 func (v Verdict) Text(config string) string {
-	text := fmt.Sprintf("LiveConfig %s, revision %d", config, v.Revision)
-	if v.Message != "" {
-		text += ": " + v.Message
+	if v.Status != metav1.ConditionTrue {
+		return fmt.Sprintf("LiveConfig %s: %s", config, v.Message)
+	}
+
+	text := fmt.Sprintf("LiveConfig %s: revision %d is in force", config, v.Revision)
+	if v.Changed != "" {
+		text += ", which changed " + v.Changed
 	}
 
 	return text
