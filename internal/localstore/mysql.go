@@ -93,6 +93,7 @@ func (m *MariaDB) args(o MariaDBOptions) []string {
 	args = append(
 		args,
 		"--datadir="+m.dataDir(),
+		"--tmpdir="+m.tmpDir(),
 		"--bind-address=127.0.0.1",
 		fmt.Sprintf("--port=%d", m.port),
 		"--socket=mariadb.sock",
@@ -121,8 +122,15 @@ func asUser() []string {
 
 func (m *MariaDB) dataDir() string { return filepath.Join(m.dir, "data") }
 
+// tmpDir is the server's own: when one starts it removes the temporary tables of all who use the same directory, and those
+// who lose them crash.
+func (m *MariaDB) tmpDir() string { return filepath.Join(m.dir, "tmp") }
+
 // data makes the data directory.
 func (m *MariaDB) data(ctx context.Context, template string) error {
+	if err := os.MkdirAll(m.tmpDir(), 0o700); err != nil {
+		return fmt.Errorf("make the directory for temporary tables of MariaDB: %w", err)
+	}
 	if template == "" {
 		return m.install(ctx, m.dataDir())
 	}
@@ -166,6 +174,7 @@ func (m *MariaDB) install(ctx context.Context, dir string) error {
 	args = append(
 		args,
 		"--datadir="+dir,
+		"--tmpdir="+m.tmpDir(),
 		"--auth-root-authentication-method=normal",
 		"--skip-test-db",
 		"--skip-name-resolve",
