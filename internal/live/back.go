@@ -1,6 +1,9 @@
 package live
 
-import "slices"
+import (
+	"cmp"
+	"slices"
+)
 
 // Target is what a place has to come back to.
 type Target struct {
@@ -27,7 +30,31 @@ func WayBack(steps []Step, last Record) (targets []Target, lost []Place) {
 		}
 	}
 
-	return targets, lost
+	return gathered(targets), lost
+}
+
+// gathered puts the targets of one node together, where the first of them is, and the passwords of each first: they were
+// the last to be changed.
+func gathered(targets []Target) []Target {
+	first := map[Node]int{}
+
+	for _, t := range targets {
+		if _, seen := first[NodeOf(t.Place)]; !seen {
+			first[NodeOf(t.Place)] = 2 * len(first)
+		}
+	}
+
+	rank := func(t Target) int {
+		if t.Setting.Password {
+			return first[NodeOf(t.Place)]
+		}
+
+		return first[NodeOf(t.Place)] + 1
+	}
+
+	slices.SortStableFunc(targets, func(a, b Target) int { return cmp.Compare(rank(a), rank(b)) })
+
+	return targets
 }
 
 // LastGood is what the places of a change have to come back to that was cut off, the last one first: what was last good,
@@ -45,7 +72,7 @@ func LastGood(last, adopting Record) []Target {
 		targets = append(targets, Target{e.Place, Change{Setting: e.Setting, To: Text(e.Text)}})
 	}
 
-	return targets
+	return gathered(targets)
 }
 
 // Returning are the targets that are not reached yet, and the places that could not be read.

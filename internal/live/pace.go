@@ -9,7 +9,8 @@ import (
 )
 
 // Pace says how long a change has to wait, and for what; zero when it may begin. Noticed is when the last source changed
-// (zero if none did), and made is when the changes of the last hour began.
+// (zero if none did), and made is when the changes of the last hour began, and the last one however long ago it was: a
+// minInterval may be longer than an hour.
 func Pace(policy lockstepv1alpha1.LivePolicy, noticed time.Time, made []time.Time, now time.Time) (wait time.Duration, reason string) {
 	later := func(until time.Time, why string) {
 		if d := until.Sub(now); d > wait {
@@ -31,7 +32,7 @@ func Pace(policy lockstepv1alpha1.LivePolicy, noticed time.Time, made []time.Tim
 		later(made[len(made)-1].Add(w.Duration), fmt.Sprintf("minInterval %s since the last change is not over", w.Duration))
 	}
 
-	if most := policy.MaxChangesPerHour; most != nil {
+	if most := policy.MaxChangesPerHour; most != nil && *most > 0 {
 		recent := slices.DeleteFunc(made, func(t time.Time) bool { return now.Sub(t) >= time.Hour })
 		if n := len(recent); n >= int(*most) {
 			later(recent[n-int(*most)].Add(time.Hour), fmt.Sprintf("maxChangesPerHour %d is reached", *most))

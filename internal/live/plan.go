@@ -97,7 +97,10 @@ type Finding struct {
 
 // Plan is what is to be done, and how far everything is before it.
 type Plan struct {
-	Steps    []Step
+	Steps []Step
+	// Made are steps that a change which was cut off has made already. They are not made again, but if the rest of the change
+	// fails they have to go back with it. With atomicity "best-effort" there are none: each stands for itself.
+	Made     []Step
 	Findings []Finding
 	// Adopt are the places that become ours, with what is there now: it has to be recorded before the first write.
 	Adopt []Entry
@@ -116,7 +119,10 @@ type Situation struct {
 	Owned map[Place]Owned
 	// Released are what is ours and no longer asked for, with what is recorded of it.
 	Released []Entry
-	Policy   lockstepv1alpha1.LivePolicy
+	// CutOff is the record that was written ahead of a change that came to no end; the zero Record when there is none. What it
+	// says of what was there before holds: what is there now may be half of that change.
+	CutOff Record
+	Policy lockstepv1alpha1.LivePolicy
 	// Digest is the keyed digest of a text.
 	Digest func(text string) string
 }
@@ -140,53 +146,96 @@ func Decide(s Situation) Plan {
 		s.release(e, &plan)
 	}
 
-	slices.SortStableFunc(plan.Steps, func(a, b Step) int { return cmp.Compare(s.rank(a.Place), s.rank(b.Place)) })
+	rank := s.ranks()
+	slices.SortStableFunc(plan.Steps, func(a, b Step) int { return cmp.Compare(rank(a.Place), rank(b.Place)) })
 
-	if s.Policy.Atomicity != lockstepv1alpha1.AtomicBestEffort {
-		plan.hold()
+	if s.Policy.Atomicity == lockstepv1alpha1.AtomicBestEffort {
+		plan.Made = nil
+	} else if _, blocked := plan.Blocked(); blocked {
+		return plan.Held()
 	}
 
 	return plan
 }
 
-// rank keeps the stores in the order in which they are first asked for, and the passwords of each last: they may be
-// those by which we are logged in.
-func (s Situation) rank(p Place) int {
-	rank := 2 * slices.IndexFunc(s.Wants, func(w Want) bool { return NodeOf(w.Place) == NodeOf(p) })
-	if rank < 0 {
-		rank = 2 * len(s.Wants)
+// ranks keeps the nodes in the order in which they are first asked for, then those of which something is only let go, so
+// that the changes of one are together. The passwords of each come last: they may be those by which we are logged in.
+func (s Situation) ranks() func(Place) int {
+	first := map[Node]int{}
+
+	see := func(p Place) {
+		if _, seen := first[NodeOf(p)]; !seen {
+			first[NodeOf(p)] = 2 * len(first)
+		}
 	}
 
-	if p.Setting.Password {
-		rank++
+	for _, w := range s.Wants {
+		see(w.Place)
 	}
 
-	return rank
+	for _, e := range s.Released {
+		see(e.Place)
+	}
+
+	return func(p Place) int {
+		if p.Setting.Password {
+			return first[NodeOf(p)] + 1
+		}
+
+		return first[NodeOf(p)]
+	}
 }
 
-// hold empties a plan that cannot be carried out as a whole.
-func (p *Plan) hold() {
-	because := ""
+// noLonger is said of a place that is let go.
+const noLonger = "is no longer asked for"
 
-	for _, f := range p.Findings {
-		if f.blocks() {
-			because = f.Place.String()
+// Held is a plan that cannot be carried out as a whole, with nothing left to be done: it has no steps, and what it would
+// have adopted or let go of stays what it was.
+func (p Plan) Held() Plan {
+	waits := ""
+	if f, blocked := p.Blocked(); blocked {
+		waits = fmt.Sprintf("waits, since all settings change together, for %s", f.Place)
+	}
 
-			break
+	told := map[Place]bool{}
+	findings := slices.Clone(p.Findings)
+
+	for i := range findings {
+		f := &findings[i]
+		told[f.Place] = true
+
+		switch {
+		case f.State != lockstepv1alpha1.SettingPending:
+		case f.Message == "":
+			f.Message = waits
+		case f.Message == noLonger:
+			f.Message = noLongerBut(waits)
+		}
+
+		// It is not ours as long as what was there before is not on record.
+		if slices.ContainsFunc(p.Adopt, func(e Entry) bool { return e.Place == f.Place }) {
+			f.Applied, f.Stored = "", ""
 		}
 	}
 
-	if because == "" {
-		return
-	}
-
-	for i := range p.Findings {
-		if f := &p.Findings[i]; f.State == lockstepv1alpha1.SettingPending && f.Message == "" {
-			f.Message = fmt.Sprintf("waits, since all settings change together, for %s", because)
+	for _, place := range p.Drop {
+		if !told[place] {
+			findings = append(findings, Finding{
+				Place: place, State: lockstepv1alpha1.SettingPending, Message: noLongerBut(waits),
+			})
 		}
 	}
 
-	p.Steps, p.Adopt, p.Drop = nil, nil, nil
+	return Plan{Findings: findings}
+}
+
+// noLongerBut says besides why a place is still ours.
+func noLongerBut(why string) string {
+	if why == "" {
+		return noLonger
+	}
+
+	return noLonger + "; " + why
 }
 
 func (f Finding) blocks() bool {
@@ -214,28 +263,33 @@ func (s Situation) want(w Want, plan *Plan) {
 
 	state, known := s.States[w.Place]
 
-	if f.Message = s.objection(w, state, known, &f); f.Message != "" {
+	if s.objects(w, state, known, &f) {
 		return
 	}
 
 	owned, ours := s.Owned[w.Place]
+	before := s.before(w, state)
 
 	if s.inPlace(w, state, owned) {
 		s.settled(w, state, &f)
 
+		if step, made := s.made(w, state, before); made {
+			plan.Made = append(plan.Made, step)
+		}
+
 		if !ours {
-			plan.Adopt = append(plan.Adopt, entryOf(w, state))
+			plan.Adopt = append(plan.Adopt, before)
 		}
 
 		return
 	}
 
-	step := Step{Place: w.Place, Change: Change{Setting: w.Setting, To: Text(w.Text), Keep: w.Keep}, Reason: Changed}
+	step := Step{Place: w.Place, Change: change(w), Reason: Changed}
 
 	switch {
 	case !ours:
 		step.Reason = Adopted
-		plan.Adopt = append(plan.Adopt, entryOf(w, state))
+		plan.Adopt = append(plan.Adopt, before)
 	case owned.Applied == f.Digest:
 		step.Reason = Drifted
 	}
@@ -246,43 +300,90 @@ func (s Situation) want(w Want, plan *Plan) {
 		return
 	}
 
-	// What is there is the way back, unless it is something that nobody has released: half of a change that was cut off.
-	if !state.Hidden && (!ours || owned.Stored == s.Digest(state.Stored.Text) || step.Reason == Drifted) {
-		step.Back, step.BackKnown = Change{Setting: w.Setting, To: state.Stored, Raw: true}, true
-	}
-
+	step.Back, step.BackKnown = s.back(step, state, before)
 	plan.Steps = append(plan.Steps, step)
 }
 
-// objection says why nothing can be done at a place, and marks the finding accordingly.
-func (s Situation) objection(w Want, state State, known bool, f *Finding) string {
+func change(w Want) Change { return Change{Setting: w.Setting, To: Text(w.Text), Keep: w.Keep} }
+
+// before is what there was at a place before it was adopted, if it is adopted now.
+func (s Situation) before(w Want, state State) Entry {
+	e := entryOf(w, state)
+
+	if former, found := s.CutOff.Find(w.Place); found {
+		e.Before, e.Hidden = former.Before, former.Hidden
+	}
+
+	return e
+}
+
+// back is the way back of a step: what is there, unless it is something that nobody has released, such as half of a change
+// that was cut off.
+func (s Situation) back(step Step, state State, before Entry) (to Change, known bool) {
+	to = Change{Setting: step.Setting, To: state.Stored, Raw: true}
+
+	switch step.Reason {
+	case Adopted:
+		to.To = before.Before
+
+		return to, !before.Hidden
+	case Changed:
+		return to, !state.Hidden && s.Owned[step.Place].Stored == s.Digest(state.Stored.Text)
+	case Drifted, Removed:
+	}
+
+	return to, !state.Hidden
+}
+
+// made is the step that a change which was cut off has made at a place that has what is wanted.
+func (s Situation) made(w Want, state State, before Entry) (step Step, made bool) {
+	ahead, begun := s.CutOff.Find(w.Place)
+	if !begun || state.Hidden || !state.Rule.Same(state.Stored.Text, ahead.Text) {
+		return Step{}, false
+	}
+
+	step = Step{Place: w.Place, Change: change(w), Reason: Changed}
+
+	owned, ours := s.Owned[w.Place]
+	if ours {
+		return step, owned.Applied != s.Digest(w.Text)
+	}
+
+	step.Reason = Adopted
+	step.Back, step.BackKnown = s.back(step, state, before)
+
+	return step, step.BackKnown && step.Back.To != state.Stored
+}
+
+// objects notes why nothing can be done at a place; it returns false when something can.
+func (s Situation) objects(w Want, state State, known bool, f *Finding) bool {
 	switch {
 	case w.Missing:
-		f.Missing = true
-
-		return w.Objection
-	case w.Objection != "":
-		f.State = lockstepv1alpha1.SettingRefused
-
-		return w.Objection
+		f.Missing, f.Message = true, cmp.Or(w.Objection, "waits for its source")
+	case w.Objection != "" || w.Lost:
+		f.State, f.Message = lockstepv1alpha1.SettingRefused, cmp.Or(w.Objection, "is set by somebody else")
+	case !w.Setting.legible():
+		f.State, f.Message = lockstepv1alpha1.SettingRefused, "has a name that is not UTF-8"
 	case !known:
-		f.Unreachable = true
-
-		return s.Unreachable[NodeOf(w.Place)]
+		f.Unreachable, f.Message = true, s.why(w.Place)
+	default:
+		if f.Message = refusal(w, state, s.Policy); f.Message != "" {
+			f.State = lockstepv1alpha1.SettingRefused
+		}
 	}
 
-	message := refusal(w, state, s.Policy)
-	if message != "" {
-		f.State = lockstepv1alpha1.SettingRefused
-	}
+	return f.Message != ""
+}
 
-	return message
+// why says why a place could not be read.
+func (s Situation) why(p Place) string {
+	return cmp.Or(s.Unreachable[NodeOf(p)], "waits: the store did not say what it has")
 }
 
 func refusal(w Want, state State, policy lockstepv1alpha1.LivePolicy) string {
 	if p := state.Problem; p != nil {
 		if p.Cause != CauseDangerous {
-			return p.Message
+			return cmp.Or(p.Message, "cannot be changed")
 		}
 
 		if !w.Allowed {
@@ -339,37 +440,43 @@ func (s Situation) settled(w Want, state State, f *Finding) {
 
 // release plans what becomes of a place that is no longer asked for.
 func (s Situation) release(e Entry, plan *Plan) {
-	plan.Drop = append(plan.Drop, e.Place)
-
 	to, act := after(e, s.Policy.OnRemove)
 	if !act {
+		plan.Drop = append(plan.Drop, e.Place)
+
 		return
 	}
 
+	f := Finding{Place: e.Place, State: lockstepv1alpha1.SettingPending, Message: noLonger}
 	state, known := s.States[e.Place]
-	if !known {
-		plan.Drop = plan.Drop[:len(plan.Drop)-1]
-		plan.Findings = append(plan.Findings, Finding{
-			Place: e.Place, State: lockstepv1alpha1.SettingPending, Unreachable: true,
-			Message: "is no longer asked for; " + s.Unreachable[NodeOf(e.Place)],
-		})
+
+	switch {
+	case !known:
+		f.Unreachable, f.Message = true, noLongerBut(s.why(e.Place))
+	case state.Hidden:
+		f.Unreachable, f.Message = true, noLongerBut("waits: the store no longer says what it has, so it cannot be given back")
+	}
+
+	if f.Unreachable {
+		plan.Findings = append(plan.Findings, f)
 
 		return
 	}
 
-	if state.Problem != nil && state.Rule == nil || state.Stored == to {
-		return
-	}
+	plan.Drop = append(plan.Drop, e.Place)
 
 	if !to.Set && state.NoUnset {
-		if to = e.Before; !to.Set || state.Stored == to {
-			return
-		}
+		to = e.Before
 	}
 
+	if state.Rule == nil || state.Stored == to || !to.Set && state.NoUnset {
+		return
+	}
+
+	plan.Findings = append(plan.Findings, f)
 	plan.Steps = append(plan.Steps, Step{
 		Place: e.Place, Change: Change{Setting: e.Setting, To: to, Raw: true}, Reason: Removed,
-		Back: Change{Setting: e.Setting, To: state.Stored, Raw: true}, BackKnown: !state.Hidden,
+		Back: Change{Setting: e.Setting, To: state.Stored, Raw: true}, BackKnown: true,
 	})
 }
 

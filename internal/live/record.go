@@ -95,11 +95,16 @@ type (
 	}
 )
 
-// Encode writes a record as JSON. Values are in base64: they may hold any byte.
+// Encode writes a record as JSON. Values are in base64: they may hold any byte. A setting whose name is not UTF-8 is an
+// error: it would be read as another one.
 func (r Record) Encode() ([]byte, error) {
 	out := recordJSON{Revision: r.Revision}
 
 	for _, e := range r.Entries {
+		if !e.Setting.legible() {
+			return nil, fmt.Errorf("encode revision %d: the name of a setting of LiveStore %s is not UTF-8", r.Revision, e.Store)
+		}
+
 		j := entryJSON{
 			Store: e.Store, Node: e.Node, Who: e.Setting.Who, Database: e.Setting.Database, Role: e.Setting.Role,
 			Prefix: e.Setting.Prefix, Name: e.Setting.Name, Password: e.Setting.Password, Hidden: e.Hidden, Value: []byte(e.Text),

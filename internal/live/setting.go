@@ -1,6 +1,9 @@
 package live
 
-import "strings"
+import (
+	"strings"
+	"unicode/utf8"
+)
 
 // Setting addresses one setting within a store. It can be compared and be the key of a map.
 type Setting struct {
@@ -38,6 +41,12 @@ func (s Setting) ID() string {
 	}
 
 	return b.String() + s.Prefix + s.Name
+}
+
+// legible says whether the setting can be written down as text and found again.
+func (s Setting) legible() bool {
+	return utf8.ValidString(s.Who) && utf8.ValidString(s.Database) && utf8.ValidString(s.Role) && utf8.ValidString(s.Prefix) &&
+		utf8.ValidString(s.Name)
 }
 
 // Value is a text, or that there is none. The zero Value is that there is none.
