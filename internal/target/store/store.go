@@ -17,6 +17,8 @@ type Driver struct {
 	// Together says that all endpoints are one store and a session is with all of them. Without it each endpoint is a node with
 	// settings of its own, and a session is with one.
 	Together bool
+	// Normalise returns the one spelling of a setting that has several for the store; nil when no setting has. It is pure.
+	Normalise func(live.Setting) live.Setting
 	// Open connects and logs in. It takes no longer than the target's Connect. ErrLogin is matched when the store is there and
 	// does not let us in; any other error says that it cannot be reached.
 	Open func(ctx context.Context, t Target) (Session, error)
