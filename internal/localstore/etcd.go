@@ -2,9 +2,12 @@ package localstore
 
 import (
 	"context"
+	"crypto/tls"
+	"crypto/x509"
 	"errors"
 	"fmt"
 	"net/http"
+	"os"
 	"path/filepath"
 
 	clientv3 "go.etcd.io/etcd/client/v3"
@@ -22,6 +25,19 @@ type EtcdOptions struct {
 	// Durable makes it write to the disk before it answers. Without it a write is as safe as the machine is up: that a process
 	// is killed loses nothing.
 	Durable bool
+	// TLS is nil for connections in clear.
+	TLS *EtcdTLS
+	// Args are further arguments of the server, which win over ours.
+	Args []string
+}
+
+// EtcdTLS are the files with which etcd serves TLS.
+type EtcdTLS struct {
+	// CA is who signs the certificates of the server and of its clients. Cert and Key are the server's; our own client, which is
+	// the root user's, uses them as well.
+	CA, Cert, Key string
+	// Clients is that each client has to show a certificate. Its name is the user's who gives no password.
+	Clients bool
 }
 
 // Etcd is a running etcd.
@@ -29,6 +45,7 @@ type Etcd struct {
 	*Server
 
 	password string
+	tls      *tls.Config // nil for connections in clear
 }
 
 // StartEtcd starts the etcd that is built for the local control plane. ctx bounds the start alone. The error is a
@@ -43,20 +60,38 @@ func StartEtcd(ctx context.Context, o EtcdOptions) (*Etcd, error) {
 		return nil, err
 	}
 	e := &Etcd{Server: server, password: o.RootPassword}
-	p := program{path: filepath.Join(bin, "etcd"), args: e.args(o.Durable), ready: e.ready}
-	err = e.start(ctx, p)
-	if err == nil && e.password != "" {
-		err = e.addRoot(ctx)
-	}
-	if err != nil {
+	if err := e.start(ctx, filepath.Join(bin, "etcd"), o); err != nil {
 		return nil, errors.Join(err, e.Stop(ctx))
 	}
 
 	return e, nil
 }
 
+func (e *Etcd) start(ctx context.Context, path string, o EtcdOptions) error {
+	var err error
+	if o.TLS != nil {
+		if e.tls, err = o.TLS.config(); err != nil {
+			return err
+		}
+	}
+	if err := e.Server.start(ctx, program{path: path, args: e.args(o), ready: e.ready}); err != nil {
+		return err
+	}
+	if e.password == "" {
+		return nil
+	}
+
+	return e.addRoot(ctx)
+}
+
 // URL is the address for clients.
-func (e *Etcd) URL() string { return "http://" + e.Addr() }
+func (e *Etcd) URL() string {
+	if e.tls != nil {
+		return "https://" + e.Addr()
+	}
+
+	return "http://" + e.Addr()
+}
 
 // Client returns a client of the root user, or of nobody when the server has no users. The caller closes it. Its requests
 // end with their contexts only.
@@ -65,7 +100,7 @@ func (e *Etcd) Client(ctx context.Context) (*clientv3.Client, error) {
 }
 
 func (e *Etcd) client(ctx context.Context, password string) (*clientv3.Client, error) {
-	config := clientv3.Config{Endpoints: []string{e.URL()}, Context: ctx, Logger: zap.NewNop()}
+	config := clientv3.Config{Endpoints: []string{e.URL()}, TLS: e.tls, Context: ctx, Logger: zap.NewNop()}
 	if password != "" {
 		config.Username, config.Password = "root", password
 	}
@@ -78,7 +113,7 @@ func (e *Etcd) client(ctx context.Context, password string) (*clientv3.Client, e
 }
 
 // args let the peers' side, which nobody uses, be a socket: a lone member needs no second port.
-func (e *Etcd) args(durable bool) []string {
+func (e *Etcd) args(o EtcdOptions) []string {
 	args := []string{
 		"--name=local",
 		"--data-dir=etcd.data",
@@ -90,11 +125,33 @@ func (e *Etcd) args(durable bool) []string {
 		"--log-level=warn",
 		"--bcrypt-cost=4", // logins of tests need not be slow for who guesses passwords
 	}
-	if !durable {
+	if !o.Durable {
 		args = append(args, "--unsafe-no-fsync")
 	}
+	if o.TLS != nil {
+		args = append(args, "--cert-file="+o.TLS.Cert, "--key-file="+o.TLS.Key, "--trusted-ca-file="+o.TLS.CA,
+			fmt.Sprintf("--client-cert-auth=%t", o.TLS.Clients))
+	}
 
-	return args
+	return append(args, o.Args...)
+}
+
+// config is that of our own client.
+func (t *EtcdTLS) config() (*tls.Config, error) {
+	ca, err := os.ReadFile(t.CA)
+	if err != nil {
+		return nil, fmt.Errorf("read the authority of etcd's certificates: %w", err)
+	}
+	pool := x509.NewCertPool()
+	if !pool.AppendCertsFromPEM(ca) {
+		return nil, fmt.Errorf("read the authority of etcd's certificates: %s has none", t.CA)
+	}
+	pair, err := tls.LoadX509KeyPair(t.Cert, t.Key)
+	if err != nil {
+		return nil, fmt.Errorf("read the certificate of etcd: %w", err)
+	}
+
+	return &tls.Config{MinVersion: tls.VersionTLS12, RootCAs: pool, Certificates: []tls.Certificate{pair}}, nil
 }
 
 // ready asks the endpoint of the probes, which needs no user. A gRPC client would wait for a second or more whenever it is
@@ -104,7 +161,7 @@ func (e *Etcd) ready(ctx context.Context) error {
 	if err != nil {
 		return fmt.Errorf("ask etcd at %s whether it is ready: %w", e.Addr(), err)
 	}
-	response, err := (&http.Transport{DisableKeepAlives: true}).RoundTrip(request)
+	response, err := (&http.Transport{DisableKeepAlives: true, TLSClientConfig: e.tls}).RoundTrip(request)
 	if err != nil {
 		return fmt.Errorf("ask etcd at %s whether it is ready: %w", e.Addr(), err)
 	}
