@@ -198,7 +198,7 @@ func (d *decision) endpoints(asking []*Source) []string {
 
 		return nil
 	case len(d.Monitors.Unreadable) > 0:
-		d.say(ReasonInvalidMonitor, list, fmt.Sprintf("the ConfigMap %s lists monitors that cannot be read as name=address:port: %q",
+		d.say(ReasonInvalidMonitor, list, fmt.Sprintf("the ConfigMap %s lists monitors that cannot be read as name=IP:port: %q",
 			MonitorsConfigMap, d.Monitors.Unreadable), asking...)
 	case len(d.Monitors.Endpoints) == 0:
 		d.say(ReasonWaitingForMonitors, list, fmt.Sprintf("the ConfigMap %s lists no monitor yet", MonitorsConfigMap), asking...)

@@ -8,8 +8,6 @@ import (
 	"slices"
 	"strconv"
 	"strings"
-
-	"k8s.io/apimachinery/pkg/util/validation"
 )
 
 // Where Rook lists the monitors of the cluster in a namespace.
@@ -65,7 +63,8 @@ func ReadMonitors(data map[string]string) *Monitors {
 }
 
 // endpointOf returns an address as mon_host has it; empty for one that cannot be read. A monitor on the port of the first
-// version also has the second, which is taken first. A host by name can only be resolved by the client.
+// version also has the second, which is taken first. A host by name is none: Rook writes addresses, and librados takes no
+// monitor at all from a list with both.
 func endpointOf(address string) string {
 	host, text, err := net.SplitHostPort(address)
 	if err != nil {
@@ -78,10 +77,9 @@ func endpointOf(address string) string {
 	}
 
 	ip, err := netip.ParseAddr(host)
+	ip = ip.Unmap()
 
 	switch {
-	case err != nil && isName(host):
-		return net.JoinHostPort(host, strconv.FormatUint(port, 10))
 	case err != nil || ip.Zone() != "":
 		return ""
 	case port == portV1:
@@ -89,12 +87,4 @@ func endpointOf(address string) string {
 	default:
 		return fmt.Sprintf("[v2:%s]", netip.AddrPortFrom(ip, uint16(port)))
 	}
-}
-
-// isName says whether a host is a name in the DNS. One that ends in a number would be an address.
-func isName(host string) bool {
-	last := host[strings.LastIndex(host, ".")+1:]
-	_, err := strconv.Atoi(last)
-
-	return err != nil && len(validation.IsDNS1123Subdomain(host)) == 0
 }

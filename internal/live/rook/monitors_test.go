@@ -30,8 +30,9 @@ func TestReadMonitors(t *testing.T) {
 			list: "a=[2001:db8::1]:6789,b=[2001:db8::2]:3300",
 			want: Monitors{Endpoints: []string{"[v2:[2001:db8::1]:3300,v1:[2001:db8::1]:6789]", "[v2:[2001:db8::2]:3300]"}},
 		},
-		"a host by name": {
-			list: "a=mon-a.example.com:6789", want: Monitors{Endpoints: []string{"mon-a.example.com:6789"}},
+		"a host by name would spoil the others": {
+			list: "a=mon-a.example.com:6789,b=10.0.0.2:3300",
+			want: Monitors{Endpoints: []string{"[v2:10.0.0.2:3300]"}, Unreadable: []string{"a=mon-a.example.com:6789"}},
 		},
 		"the order is that of the names": {
 			list: "c=10.0.0.3:3300,a=10.0.0.1:3300,b=10.0.0.2:3300",
