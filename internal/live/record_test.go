@@ -167,6 +167,7 @@ func FuzzDecodeRecord(f *testing.F) {
 		"", "null", "{}", `{"revision":1,"entries":null}`, `{"entries":[{}]}`, `{"entries":[{"before":null,"value":null}]}`,
 		`{"revision":2,"entries":[{"store":"db","node":"n","who":"w","role":"r","password":true,"before":"AA==","hidden":true,"value":"bmV3"}]}`,
 		`{"revision":1,"entries":[{"store":"db","name":"\ud800","value":"Nw=="}]}`,
+		`{"entries":[{"Before":"0"}]}`,
 	} {
 		f.Add([]byte(seed))
 	}
@@ -175,7 +176,7 @@ func FuzzDecodeRecord(f *testing.F) {
 		first, err := live.DecodeRecord(text)
 		if err != nil {
 			// It says what kind of error it is, and nothing of what was read.
-			if !strings.HasPrefix(err.Error(), "decode a revision: *") || strings.ContainsAny(err.Error(), "\"'{}\\") {
+			if !strings.HasPrefix(err.Error(), "decode a revision: ") || strings.ContainsAny(err.Error(), "\"'{}\\") {
 				t.Errorf("the error is %q", err)
 			}
 
