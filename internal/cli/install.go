@@ -13,6 +13,7 @@ import (
 	"k8s.io/cli-runtime/pkg/genericclioptions"
 	"k8s.io/cli-runtime/pkg/genericiooptions"
 
+	configv1alpha1 "github.com/lockstep-dev/lockstep/api/config/v1alpha1"
 	"github.com/lockstep-dev/lockstep/config"
 	"github.com/lockstep-dev/lockstep/internal/configuration"
 	"github.com/lockstep-dev/lockstep/internal/install"
@@ -90,7 +91,7 @@ func newInstall(streams genericiooptions.IOStreams) *cobra.Command {
 		what   install.Options
 		how    install.ApplyOptions
 		output string
-		rbac   string
+		given  choices
 	)
 
 	cmd := &cobra.Command{
@@ -114,14 +115,13 @@ It may be repeated: what is as it should be stays untouched.`,
 
 	common := newInstalling(streams, cmd.Flags())
 	addApplyFlags(cmd.Flags(), &what, &how)
-	addRBACFlag(cmd.Flags(), &rbac)
+	given.addFlags(cmd.Flags())
 	cmd.Flags().StringVarP(&output, "output", "o", "", "yaml: print the manifests and use no cluster")
 
 	cmd.RunE = func(cmd *cobra.Command, _ []string) error {
 		what.Namespace = common.namespace
 
-		var err error
-		if what.Unrestricted, err = unrestricted(rbac); err != nil {
+		if err := given.choose(&what); err != nil {
 			return err
 		}
 
@@ -146,18 +146,34 @@ It may be repeated: what is as it should be stays untouched.`,
 	return cmd
 }
 
-func addRBACFlag(fs *pflag.FlagSet, rbac *string) {
-	fs.StringVar(rbac, "graph-rbac", rbacAggregation,
+// choices are the flags of installing whose values are words.
+type choices struct{ rbac, rook string }
+
+func (c *choices) addFlags(fs *pflag.FlagSet) {
+	fs.StringVar(&c.rbac, "graph-rbac", rbacAggregation,
 		"rights on the objects of graphs: aggregation, from ClusterRoles labelled rbac.kro.run/aggregate-to-controller, "+
 			"or unrestricted")
+	fs.StringVar(&c.rook, "live-rook", string(configv1alpha1.SwitchOff),
+		"serve the settings that Rook's CephClusters and CephObjectStores name: on or off")
 }
 
-func unrestricted(rbac string) (bool, error) {
-	if rbac != rbacAggregation && rbac != rbacUnrestricted {
-		return false, fmt.Errorf("--graph-rbac %q is not known: accepted are %s, %s", rbac, rbacAggregation, rbacUnrestricted)
+func (c *choices) choose(what *install.Options) (err error) {
+	if what.Unrestricted, err = secondOf("graph-rbac", c.rbac, rbacAggregation, rbacUnrestricted); err != nil {
+		return err
 	}
 
-	return rbac == rbacUnrestricted, nil
+	what.Rook, err = secondOf("live-rook", c.rook, string(configv1alpha1.SwitchOff), string(configv1alpha1.SwitchOn))
+
+	return err
+}
+
+// secondOf tells whether the value of a flag is the second of the two that there are.
+func secondOf(flag, value, first, second string) (bool, error) {
+	if value != first && value != second {
+		return false, fmt.Errorf("--%s %q is not known: accepted are %s, %s", flag, value, first, second)
+	}
+
+	return value == second, nil
 }
 
 // installAll puts the objects on the cluster and takes away those of an earlier installation that these replace.
@@ -206,7 +222,7 @@ then the definitions.`,
 
 		// Any image will do: the manager is known by its name.
 		objects, err := install.Render(config.Files, install.Options{
-			Dialects: dialects, Namespace: common.namespace, Image: "any", Unrestricted: true,
+			Dialects: dialects, Namespace: common.namespace, Image: "any", Unrestricted: true, Rook: true,
 		})
 		if err != nil {
 			return err

@@ -53,6 +53,14 @@ func TestInstall_Section13ServesEveryDialectUnlessOneIsNamed(t *testing.T) {
 		"the dialect graph alone": {
 			[]string{"--dialects=graph"}, []string{definition, aggregated}, []string{reload, unrestricted},
 		},
+		"the dialect live alone": {
+			[]string{"--dialects=live"},
+			[]string{"name: liveconfigs.lockstep.dev\n", "name: lockstep-live\n"},
+			[]string{reload, definition, "lockstep-live-rook", "--live-rook"},
+		},
+		"Rook's objects where they are asked for": {
+			[]string{"--live-rook=on"}, []string{"name: lockstep-live-rook\n", "- --live-rook=on\n"}, nil,
+		},
 		"every right where it is asked for": {
 			[]string{"--graph-rbac", "unrestricted"}, []string{definition, unrestricted}, nil,
 		},
@@ -92,10 +100,13 @@ func TestInstallAndUninstallRefuseWhatTheyCannotDo(t *testing.T) {
 		want string
 	}{
 		"an unknown dialect, naming those that there are": {
-			"install", []string{"--dialects=reload,kafka"}, `unknown dialect "kafka": accepted are graph, reload`,
+			"install", []string{"--dialects=reload,kafka"}, `unknown dialect "kafka": accepted are graph, live, reload`,
 		},
 		"rights that do not exist": {
 			"install", []string{"--graph-rbac=none"}, `--graph-rbac "none" is not known: accepted are aggregation, unrestricted`,
+		},
+		"a switch that does not exist": {
+			"install", []string{"--live-rook=auto"}, `--live-rook "auto" is not known: accepted are off, on`,
 		},
 		"an output format that does not exist": {
 			"install", []string{"--output=json"}, `--output "json" is not known: accepted is yaml`,

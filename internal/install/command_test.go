@@ -21,34 +21,49 @@ func TestTheCommandsInstallAndUninstall(t *testing.T) {
 		"clusterrolebinding.rbac.authorization.k8s.io/"
 
 	name := plane.Namespace(t)
-	needed := []string{
+	definitions := []string{
 		crd + "graphrevisions.internal.kro.run", crd + "resourcegraphdefinitions.kro.run",
+		crd + "liveconfigs.lockstep.dev", crd + "livestores.lockstep.dev",
+	}
+	manager := []string{
 		"rolebinding.rbac.authorization.k8s.io/lockstep", "role.rbac.authorization.k8s.io/lockstep", "serviceaccount/lockstep",
-		binding + "lockstep-reload", role + "lockstep-reload",
+	}
+	reload := []string{binding + "lockstep-reload", role + "lockstep-reload"}
+	graph := []string{
 		role + "lockstep-graph-aggregated", binding + "lockstep-graph-aggregated", binding + "lockstep-graph",
 		role + "lockstep-graph-edit", role + "lockstep-graph-view", role + "lockstep-graph",
 	}
 	every := []string{binding + "lockstep-graph-unrestricted", role + "lockstep-graph-unrestricted"}
+	live := []string{
+		binding + "lockstep-live", role + "lockstep-live-edit", role + "lockstep-live-view", role + "lockstep-live",
+		"rolebinding.rbac.authorization.k8s.io/lockstep-live", "role.rbac.authorization.k8s.io/lockstep-live",
+	}
+	rook := []string{binding + "lockstep-live-rook", role + "lockstep-live-rook"}
+
+	needed := slices.Concat(definitions, manager, reload, graph)
+	all := slices.Concat(needed, live)
+	withdrawn := slices.Concat(backward(rook), backward(every))
 	before := []string{"namespace/" + name + " unchanged: it was there before"}
 
 	for _, step := range []struct {
 		args []string
 		want []string
 	}{
-		{[]string{"install"}, slices.Concat(before, each(needed, "created"))},
+		{[]string{"install"}, slices.Concat(before, each(all, "created"))},
 		{
-			[]string{"install", "--graph-rbac=unrestricted"},
-			slices.Concat(before, each(needed, "unchanged"), each(every, "created")),
+			[]string{"install", "--graph-rbac=unrestricted", "--live-rook=on"},
+			slices.Concat(before, each(needed, "unchanged"), each(every, "created"), each(live, "unchanged"), each(rook, "created")),
 		},
 		{
 			[]string{"install", "--dry-run"},
-			each(slices.Concat(before, each(needed, "unchanged"), each(backward(every), "deleted")), "(dry run)"),
+			each(slices.Concat(before, each(all, "unchanged"), each(withdrawn, "deleted")), "(dry run)"),
 		},
-		{[]string{"install"}, slices.Concat(before, each(needed, "unchanged"), each(backward(every), "deleted"))},
+		{[]string{"install"}, slices.Concat(before, each(all, "unchanged"), each(withdrawn, "deleted"))},
 		{[]string{"uninstall"}, slices.Concat(
 			[]string{"deployment.apps/lockstep absent"},
-			each(backward(needed[5:7]), "deleted"), each(backward(every), "absent"),
-			each(backward(needed[7:]), "deleted"), each(backward(needed[:5]), "deleted"),
+			each(backward(reload), "deleted"), each(backward(rook), "absent"), each(backward(live), "deleted"),
+			each(backward(every), "absent"), each(backward(graph), "deleted"), each(backward(manager), "deleted"),
+			each(backward(definitions), "deleted"),
 			[]string{"namespace/" + name + " kept: it was not made by lockstep install"},
 		)},
 	} {

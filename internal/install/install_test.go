@@ -158,7 +158,7 @@ func withManager(namespace string) install.Options {
 func TestInstallingTwiceChangesNothingAndUninstallingLeavesNothing(t *testing.T) {
 	s := newStory(t)
 	o := withManager("lockstep-twice")
-	o.Dialects = []string{"reload", "graph"}
+	o.Dialects, o.Rook = []string{"reload", "graph", "live"}, true
 	objects := s.render(config.Files, o)
 
 	for _, act := range []struct {
@@ -270,9 +270,10 @@ func TestANamespaceThatHoldsForeignObjectsIsKeptAndTheManagersStateIsNot(t *test
 		Namespace: name, Name: "lockstep-reload-baseline-0", Labels: map[string]string{"app.kubernetes.io/managed-by": "lockstep"},
 	}}
 	lease := &coordinationv1.Lease{ObjectMeta: metav1.ObjectMeta{Namespace: name, Name: "lockstep"}}
+	key := &corev1.Secret{ObjectMeta: metav1.ObjectMeta{Namespace: name, Name: "lockstep-live-key"}}
 	foreign := &corev1.Secret{ObjectMeta: metav1.ObjectMeta{Namespace: name, Name: "db"}}
 
-	for _, obj := range []client.Object{record, lease, foreign} {
+	for _, obj := range []client.Object{record, lease, key, foreign} {
 		s.create(obj)
 	}
 
@@ -281,7 +282,7 @@ func TestANamespaceThatHoldsForeignObjectsIsKeptAndTheManagersStateIsNot(t *test
 		t.Errorf("uninstalling says %q, want %q", got, want)
 	}
 
-	for _, obj := range []client.Object{record, lease} {
+	for _, obj := range []client.Object{record, lease, key} {
 		if err := s.client.Get(t.Context(), client.ObjectKeyFromObject(obj), obj); !apierrors.IsNotFound(err) {
 			t.Errorf("%s is still there: %v", obj.GetName(), err)
 		}
@@ -380,7 +381,9 @@ func TestDeletingObjectsComesBeforeTheManagerGoesAndStopsAtNothingElse(t *testin
 
 	managers := make(chan bool, 1)
 
-	go func() { managers <- letGo(ctx, t, theirs, name) }()
+	go func() {
+		managers <- letGo(ctx, t, theirs, client.ObjectKey{Namespace: name, Name: "lockstep"}, &appsv1.Deployment{})
+	}()
 
 	s.reported = nil
 	if err := s.installer.Uninstall(ctx, objects, install.UninstallOptions{DeleteObjects: true}); err != nil {
@@ -400,9 +403,57 @@ func TestDeletingObjectsComesBeforeTheManagerGoesAndStopsAtNothingElse(t *testin
 	}
 }
 
-// letGo does what a manager does with a definition that is being deleted, and says whether the manager's Deployment is
-// there at that time.
-func letGo(ctx context.Context, t *testing.T, obj *unstructured.Unstructured, namespace string) bool {
+// TestDeletingObjectsLeavesAStoreUntilItsConfigsAreGone lets a LiveConfig go as a manager does: once it has given back what
+// was there before, for which it needs the LiveStore.
+func TestDeletingObjectsLeavesAStoreUntilItsConfigsAreGone(t *testing.T) {
+	s := newStory(t)
+	name := plane.Namespace(t)
+	objects := s.render(config.Files, install.Options{Dialects: []string{"live"}, Namespace: name})
+	s.install(objects, install.ApplyOptions{})
+
+	made := func(kind string, spec map[string]any) *unstructured.Unstructured {
+		obj := &unstructured.Unstructured{Object: map[string]any{"spec": spec}}
+		obj.SetGroupVersionKind(schema.GroupVersionKind{Group: "lockstep.dev", Version: "v1alpha1", Kind: kind})
+		obj.SetNamespace(name)
+		obj.SetName("cache")
+
+		return obj
+	}
+
+	live := made("LiveConfig", map[string]any{
+		"storeRef": map[string]any{"name": "cache"}, "settings": []any{map[string]any{"name": "maxmemory", "value": "1gb"}},
+	})
+	live.SetFinalizers([]string{"lockstep.dev/live"})
+
+	reached := made("LiveStore", map[string]any{"type": "Redis", "endpoints": []any{"127.0.0.1:6379"}})
+	for _, obj := range []*unstructured.Unstructured{reached, live} {
+		s.create(obj)
+	}
+
+	ctx, cancel := context.WithTimeout(t.Context(), limit)
+	defer cancel()
+
+	stores := make(chan bool, 1)
+
+	go func() { stores <- letGo(ctx, t, live, client.ObjectKeyFromObject(reached), reached.DeepCopy()) }()
+
+	s.reported = nil
+	if err := s.installer.Uninstall(ctx, objects, install.UninstallOptions{DeleteObjects: true}); err != nil {
+		t.Fatal(err)
+	}
+
+	if !<-stores {
+		t.Error("the LiveStore was gone before the LiveConfig was")
+	}
+
+	want := []string{"liveconfig.lockstep.dev/cache deleted", "livestore.lockstep.dev/cache deleted"}
+	if diff := cmp.Diff(want, s.reported[:2]); diff != "" {
+		t.Errorf("uninstalling says first (-want +got):\n%s", diff)
+	}
+}
+
+// letGo does what a manager does with an object that is being deleted, and says whether what it needs is there at that time.
+func letGo(ctx context.Context, t *testing.T, obj *unstructured.Unstructured, key client.ObjectKey, needed client.Object) bool {
 	t.Helper()
 
 	c := plane.Client(t)
@@ -423,7 +474,7 @@ func letGo(ctx context.Context, t *testing.T, obj *unstructured.Unstructured, na
 			continue
 		}
 
-		err := c.Get(ctx, client.ObjectKey{Namespace: namespace, Name: "lockstep"}, &appsv1.Deployment{})
+		err := c.Get(ctx, key, needed)
 
 		if err := c.Patch(ctx, now, client.RawPatch(types.MergePatchType, []byte(`{"metadata":{"finalizers":null}}`))); err != nil {
 			t.Error(err)
@@ -607,11 +658,55 @@ func TestTheGraphDialectMayDo_Section13WhatItsRolesSay(t *testing.T) {
 	checkRights(t, own, "default", rights)
 }
 
+// TestTheLiveDialectMayDoWhatItNeedsAndNotMore asks the server about the installed service account, without the rights that
+// Rook's objects need and with them.
+func TestTheLiveDialectMayDoWhatItNeedsAndNotMore(t *testing.T) {
+	s := newStory(t)
+	own := plane.Namespace(t)
+	o := install.Options{Dialects: []string{"live"}, Namespace: own}
+	s.install(s.render(config.Files, o), install.ApplyOptions{})
+
+	rights := map[string][]string{
+		"lockstep.dev/liveconfigs":            {"list", "watch", "patch"},
+		"lockstep.dev/liveconfigs/status":     {"update"},
+		"lockstep.dev/liveconfigs/finalizers": {"update"},
+		"lockstep.dev/livestores":             {"list", "watch"},
+		"lockstep.dev/livestores/status":      {"update"},
+		"secrets":                             {"get", "list", "watch", "create", "delete"},
+		"configmaps":                          {"get", "list", "watch"},
+		"discovery.k8s.io/endpointslices":     {"list", "watch"},
+		"events":                              {"create", "patch"},
+		"events.k8s.io/events":                {"create", "patch"},
+
+		"services":                                       nil,
+		"pods":                                           nil,
+		"ceph.rook.io/cephclusters":                      nil,
+		"ceph.rook.io/cephobjectstores":                  nil,
+		"serviceaccounts":                                nil,
+		"apps/deployments":                               nil,
+		"rbac.authorization.k8s.io/clusterroles":         nil,
+		"rbac.authorization.k8s.io/rolebindings":         nil,
+		"apiextensions.k8s.io/customresourcedefinitions": nil,
+	}
+	checkRights(t, own, "default", rights)
+
+	o.Rook = true
+	s.install(s.render(config.Files, o), install.ApplyOptions{})
+
+	for _, kind := range []string{"cephclusters", "cephobjectstores"} {
+		rights["ceph.rook.io/"+kind] = []string{"list", "watch"}
+	}
+
+	rights["lockstep.dev/liveconfigs"] = []string{"get", "list", "watch", "create", "patch", "delete"}
+	rights["lockstep.dev/livestores"] = []string{"get", "list", "watch", "create", "patch", "delete"}
+	checkRights(t, own, "default", rights)
+}
+
 // TestTheClustersOwnRolesMayDo_Section13WhatPeopleNeed asks the server about people with the roles edit and view.
 func TestTheClustersOwnRolesMayDo_Section13WhatPeopleNeed(t *testing.T) {
 	s := newStory(t)
 	own := plane.Namespace(t)
-	s.install(s.render(config.Files, install.Options{Dialects: []string{"graph"}, Namespace: own}), install.ApplyOptions{})
+	s.install(s.render(config.Files, install.Options{Dialects: []string{"graph", "live"}, Namespace: own}), install.ApplyOptions{})
 
 	read := []string{"get", "list", "watch"}
 
@@ -626,7 +721,9 @@ func TestTheClustersOwnRolesMayDo_Section13WhatPeopleNeed(t *testing.T) {
 			RoleRef:    rbacv1.RoleRef{APIGroup: rbacv1.GroupName, Kind: "ClusterRole", Name: role},
 			Subjects:   []rbacv1.Subject{{Kind: "ServiceAccount", Namespace: namespace, Name: "lockstep"}},
 		})
-		checkRights(t, namespace, namespace, map[string][]string{"kro.run/shops": want})
+		checkRights(t, namespace, namespace, map[string][]string{
+			"kro.run/shops": want, "lockstep.dev/liveconfigs": want, "lockstep.dev/livestores": want,
+		})
 	}
 }
 

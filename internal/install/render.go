@@ -31,6 +31,7 @@ const (
 	// Within the folder of a dialect.
 	definitionsFolder  = "crd"
 	unrestrictedFolder = "unrestricted"
+	rookFolder         = "rook"
 )
 
 // Options say what an installation consists of.
@@ -44,6 +45,8 @@ type Options struct {
 	// Unrestricted gives the dialects that write objects of any kind every right, instead of the rights that roles with
 	// a label grant them.
 	Unrestricted bool
+	// Rook has the manager serve the settings that Rook's own objects name, and gives it the rights for that.
+	Rook bool
 }
 
 // Dialects lists the dialects that there are manifests for, sorted.
@@ -111,7 +114,7 @@ func Obsolete(files fs.FS, o Options) ([]*unstructured.Unstructured, error) {
 		return nil, err
 	}
 
-	o.Unrestricted = true
+	o.Unrestricted, o.Rook = true, true
 
 	possible, err := Render(files, o)
 	if err != nil {
@@ -172,6 +175,10 @@ func folders(files fs.FS, o Options) ([]string, error) {
 		found = append(found, folder, path.Join(folder, definitionsFolder))
 		if o.Unrestricted {
 			found = append(found, path.Join(folder, unrestrictedFolder))
+		}
+
+		if o.Rook {
+			found = append(found, path.Join(folder, rookFolder))
 		}
 	}
 
@@ -295,13 +302,18 @@ func adaptManager(obj *unstructured.Unstructured, o Options) error {
 
 	container["image"] = o.Image
 	// One leader at a time: while a new version takes over, the old one is still there.
-	container["args"] = []any{
+	args := []any{
 		"manager",
 		"--dialects=" + strings.Join(o.Dialects, ","),
 		"--namespace=" + o.Namespace,
 		"--metrics-bind-address=:9090",
 		"--leader-elect",
 	}
+	if o.Rook {
+		args = append(args, "--live-rook=on")
+	}
+
+	container["args"] = args
 
 	if err := unstructured.SetNestedSlice(obj.Object, containers, "spec", "template", "spec", "containers"); err != nil {
 		return fmt.Errorf("set its containers: %w", err)

@@ -45,6 +45,22 @@ func TestRenderListsWhatAnInstallationConsistsOf(t *testing.T) {
 		"clusterrolebinding.rbac.authorization.k8s.io/lockstep-graph-unrestricted",
 		"clusterrole.rbac.authorization.k8s.io/lockstep-graph-unrestricted",
 	}
+	live := []string{
+		"clusterrolebinding.rbac.authorization.k8s.io/lockstep-live",
+		"clusterrole.rbac.authorization.k8s.io/lockstep-live-edit",
+		"clusterrole.rbac.authorization.k8s.io/lockstep-live-view",
+		"clusterrole.rbac.authorization.k8s.io/lockstep-live",
+		"rolebinding.rbac.authorization.k8s.io/lockstep-live in NS",
+		"role.rbac.authorization.k8s.io/lockstep-live in NS",
+	}
+	liveDefinitions := []string{
+		"customresourcedefinition.apiextensions.k8s.io/liveconfigs.lockstep.dev",
+		"customresourcedefinition.apiextensions.k8s.io/livestores.lockstep.dev",
+	}
+	rook := []string{
+		"clusterrolebinding.rbac.authorization.k8s.io/lockstep-live-rook",
+		"clusterrole.rbac.authorization.k8s.io/lockstep-live-rook",
+	}
 	manager := []string{"deployment.apps/lockstep in NS"}
 
 	cases := map[string]struct {
@@ -59,8 +75,16 @@ func TestRenderListsWhatAnInstallationConsistsOf(t *testing.T) {
 			options: install.Options{Dialects: []string{"graph"}, Unrestricted: true},
 			want:    replace(slices.Concat(rights[:1], crds, rights[1:4], graph, unrestricted), "NS", "lockstep-system"),
 		},
+		"what a dialect keeps beside the manager is in the manager's namespace": {
+			options: install.Options{Dialects: []string{"live"}, Namespace: "ops"},
+			want:    replace(slices.Concat(rights[:1], liveDefinitions, rights[1:4], live), "NS", "ops"),
+		},
+		"the rights that Rook's objects need come besides where they are asked for": {
+			options: install.Options{Dialects: []string{"live"}, Rook: true},
+			want:    replace(slices.Concat(rights[:1], liveDefinitions, rights[1:4], live, rook), "NS", "lockstep-system"),
+		},
 		"a dialect that has no objects of any kind has no rights on them": {
-			options: install.Options{Dialects: []string{"reload"}, Unrestricted: true},
+			options: install.Options{Dialects: []string{"reload"}, Unrestricted: true, Rook: true},
 			want:    replace(rights, "NS", "lockstep-system"),
 		},
 		"without an image the manager is left out": {
@@ -121,10 +145,10 @@ func TestRenderRefusesWhatItCannotInstall(t *testing.T) {
 	}{
 		"an unknown dialect, naming those that there are": {
 			options: install.Options{Dialects: []string{"reload", "grpah"}},
-			want:    `unknown dialect "grpah": accepted are graph, reload`,
+			want:    `unknown dialect "grpah": accepted are graph, live, reload`,
 		},
 		"no dialect at all": {
-			want: "no dialect is given: accepted are graph, reload",
+			want: "no dialect is given: accepted are graph, live, reload",
 		},
 		"a namespace that cannot exist": {
 			options: install.Options{Dialects: []string{"reload"}, Namespace: "Ops!"},
@@ -206,6 +230,13 @@ func TestTheChartHasTheSameDefinitionsAndRights(t *testing.T) {
 		"dialects/graph/unrestricted/cluster-role.yaml":            "graph-cluster-role-unrestricted.yaml",
 		"dialects/graph/crd/kro.run_resourcegraphdefinitions.yaml": "graph-crd-resourcegraphdefinitions.yaml",
 		"dialects/graph/crd/internal.kro.run_graphrevisions.yaml":  "graph-crd-graphrevisions.yaml",
+		"dialects/live/cluster-role.yaml":                          "live-cluster-role.yaml",
+		"dialects/live/rook/cluster-role.yaml":                     "live-cluster-role-rook.yaml",
+		"dialects/live/cluster-role-edit.yaml":                     "live-cluster-role-edit.yaml",
+		"dialects/live/cluster-role-view.yaml":                     "live-cluster-role-view.yaml",
+		"dialects/live/role.yaml":                                  "live-role.yaml",
+		"dialects/live/crd/lockstep.dev_liveconfigs.yaml":          "live-crd-liveconfigs.yaml",
+		"dialects/live/crd/lockstep.dev_livestores.yaml":           "live-crd-livestores.yaml",
 	}
 
 	if there, err := os.ReadDir(chartFiles()); err != nil || len(there) != len(copies) {
@@ -244,6 +275,8 @@ func TestNoRuleGrantsEverything(t *testing.T) {
 	for _, file := range []string{
 		"manager/role.yaml", "dialects/reload/cluster-role.yaml", "dialects/graph/cluster-role.yaml",
 		"dialects/graph/cluster-role-edit.yaml", "dialects/graph/cluster-role-view.yaml",
+		"dialects/live/cluster-role.yaml", "dialects/live/role.yaml", "dialects/live/rook/cluster-role.yaml",
+		"dialects/live/cluster-role-edit.yaml", "dialects/live/cluster-role-view.yaml",
 	} {
 		role := clusterRole(t, file)
 
@@ -262,6 +295,28 @@ func TestNoRuleGrantsEverything(t *testing.T) {
 			if slices.Contains(verbs, "impersonate") {
 				t.Errorf("%s: rule %v lets the manager act as somebody else", file, rule)
 			}
+		}
+	}
+}
+
+func TestTheManagerServesRooksObjectsWhereItIsAskedTo(t *testing.T) {
+	t.Parallel()
+
+	for _, asked := range []bool{false, true} {
+		objects, err := install.Render(config.Files, install.Options{
+			Dialects: []string{"live"}, Image: "registry.example/lockstep:v1", Rook: asked,
+		})
+		if err != nil {
+			t.Fatal(err)
+		}
+
+		var text strings.Builder
+		if err := install.Write(&text, objects); err != nil {
+			t.Fatal(err)
+		}
+
+		if got := strings.Contains(text.String(), "- --live-rook=on\n"); got != asked {
+			t.Errorf("asked for %t, the manager's switch is there: %t", asked, got)
 		}
 	}
 }

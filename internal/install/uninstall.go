@@ -14,10 +14,12 @@ import (
 	"sigs.k8s.io/controller-runtime/pkg/client"
 )
 
-// What a running manager keeps in its namespace: its objects carry the label, its Lease has the name.
+// What a running manager keeps in its namespace: its ConfigMaps carry the label, its Lease and its key have the names.
 const (
 	stateValue = "lockstep"
 	leaseName  = "lockstep"
+	// liveKeyName is the Secret with the key of digests in the status of live settings.
+	liveKeyName = "lockstep-live-key"
 )
 
 // UninstallOptions say how objects are taken away.
@@ -95,8 +97,12 @@ func (i *Installer) Withdraw(ctx context.Context, objects []*unstructured.Unstru
 	return nil
 }
 
-// deleteObjects deletes every object of the definitions that were installed.
+// deleteObjects deletes every object of the definitions that were installed. Those that a manager has to let go of are
+// gone before the others are touched, which it may need for that: a LiveConfig gives back what was there through its
+// LiveStore.
 func (i *Installer) deleteObjects(ctx context.Context, objects []*unstructured.Unstructured) error {
+	var mine []*unstructured.Unstructured
+
 	for _, definition := range slices.Backward(objects) {
 		if !isDefinition(definition) {
 			continue
@@ -107,25 +113,34 @@ func (i *Installer) deleteObjects(ctx context.Context, objects []*unstructured.U
 			return fmt.Errorf("look at %s: %w", Name(definition), err)
 		}
 
-		if now == nil || !ours(now) {
-			continue
+		if now != nil && ours(now) {
+			mine = append(mine, definition)
 		}
+	}
 
-		if err := i.deleteObjectsOf(ctx, definition); err != nil {
-			return fmt.Errorf("delete the objects of %s: %w", Name(definition), err)
+	for _, chosen := range []condition{held, isThere} {
+		for _, definition := range mine {
+			if err := i.deleteObjectsOf(ctx, definition, chosen); err != nil {
+				return fmt.Errorf("delete the objects of %s: %w", Name(definition), err)
+			}
 		}
 	}
 
 	return nil
 }
 
-func (i *Installer) deleteObjectsOf(ctx context.Context, definition *unstructured.Unstructured) error {
+func held(obj *unstructured.Unstructured) bool { return len(obj.GetFinalizers()) > 0 }
+
+func isThere(*unstructured.Unstructured) bool { return true }
+
+// deleteObjectsOf deletes those objects of a definition that are chosen.
+func (i *Installer) deleteObjectsOf(ctx context.Context, definition *unstructured.Unstructured, chosen condition) error {
 	found, err := i.instances(ctx, definition)
 	if err != nil {
 		return err
 	}
 
-	objects := make([]*unstructured.Unstructured, len(found))
+	objects := make([]*unstructured.Unstructured, 0, len(found))
 
 	// First all, then the wait: they may go at the same time.
 	for n := range found {
@@ -133,8 +148,13 @@ func (i *Installer) deleteObjectsOf(ctx context.Context, definition *unstructure
 		obj.SetGroupVersionKind(found[n].GroupVersionKind())
 		obj.SetNamespace(found[n].GetNamespace())
 		obj.SetName(found[n].GetName())
+		obj.SetFinalizers(found[n].GetFinalizers())
 
-		objects[n] = obj
+		if !chosen(obj) {
+			continue
+		}
+
+		objects = append(objects, obj)
 		if err := i.client.Delete(ctx, obj); client.IgnoreNotFound(err) != nil {
 			return fmt.Errorf("delete %s: %w", obj.GetName(), err)
 		}
@@ -311,12 +331,16 @@ func (i *Installer) removeState(ctx context.Context, namespace string) error {
 		return fmt.Errorf("find the manager's records in namespace %s: %w", namespace, err)
 	}
 
-	lease := metav1.PartialObjectMetadata{}
-	lease.SetGroupVersionKind(schema.GroupVersionKind{Group: "coordination.k8s.io", Version: "v1", Kind: "Lease"})
-	lease.SetNamespace(namespace)
-	lease.SetName(leaseName)
+	named := func(group, kind, name string) metav1.PartialObjectMetadata {
+		obj := metav1.PartialObjectMetadata{}
+		obj.SetGroupVersionKind(schema.GroupVersionKind{Group: group, Version: "v1", Kind: kind})
+		obj.SetNamespace(namespace)
+		obj.SetName(name)
 
-	for _, obj := range append(records, lease) {
+		return obj
+	}
+
+	for _, obj := range append(records, named("coordination.k8s.io", "Lease", leaseName), named("", "Secret", liveKeyName)) {
 		err := i.client.Delete(ctx, &obj)
 		if apierrors.IsNotFound(err) {
 			continue

@@ -44,6 +44,7 @@ helm.sh/chart: {{ printf "%s-%s" .Chart.Name .Chart.Version | replace "+" "_" }}
   "namespace" .Release.Namespace
   "leaderElection" (dict "enabled" true)
 -}}
+{{- if .Values.live.rook }}{{ $_ := set $base "live" (dict "rook" "on") }}{{ end -}}
 {{- mergeOverwrite $base (deepCopy .Values.config) | toYaml -}}
 {{- end -}}
 
@@ -84,3 +85,33 @@ subjects:
 ---
 {{ end -}}
 {{- end -}}
+
+{{- /* A role from files/ in the manager's namespace, and its binding to the manager. */ -}}
+{{- define "lockstep.role" -}}
+apiVersion: rbac.authorization.k8s.io/v1
+kind: Role
+metadata:
+  name: {{ .name }}
+  namespace: {{ .root.Release.Namespace }}
+  labels:
+    {{- include "lockstep.labels" .root | nindent 4 }}
+rules:
+  {{- toYaml (.root.Files.Get .file | fromYaml).rules | nindent 2 }}
+---
+apiVersion: rbac.authorization.k8s.io/v1
+kind: RoleBinding
+metadata:
+  name: {{ .name }}
+  namespace: {{ .root.Release.Namespace }}
+  labels:
+    {{- include "lockstep.labels" .root | nindent 4 }}
+roleRef:
+  apiGroup: rbac.authorization.k8s.io
+  kind: Role
+  name: {{ .name }}
+subjects:
+  - kind: ServiceAccount
+    name: {{ include "lockstep.serviceAccount" .root }}
+    namespace: {{ .root.Release.Namespace }}
+---
+{{ end -}}
