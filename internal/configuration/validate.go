@@ -42,9 +42,7 @@ func Validate(c *configv1alpha1.LockstepConfiguration) []*FieldError {
 		oneOf(&v, item("dialects", i), d, Dialects()...)
 	}
 
-	if c.Namespace != "" {
-		v.name("namespace", c.Namespace, validation.IsDNS1123Label, aNamespace)
-	}
+	v.namespace(c)
 
 	if c.Metrics.BindAddress != "0" {
 		v.address("metrics.bindAddress", c.Metrics.BindAddress)
@@ -59,7 +57,6 @@ func Validate(c *configv1alpha1.LockstepConfiguration) []*FieldError {
 	}
 
 	if c.LeaderElection.Enabled {
-		v.check(c.Namespace != "", "namespace", c.Namespace, "the namespace of the Lease: leader election is on")
 		v.leaderElection(c.LeaderElection)
 	}
 
@@ -97,6 +94,18 @@ type validator struct{ errs []*FieldError }
 func (v *validator) check(ok bool, path, value, accepted string) {
 	if !ok {
 		v.errs = append(v.errs, &FieldError{Path: path, Value: value, Accepted: accepted})
+	}
+}
+
+// namespace checks where the manager keeps what it has to keep.
+func (v *validator) namespace(c *configv1alpha1.LockstepConfiguration) {
+	switch {
+	case c.Namespace != "":
+		v.name("namespace", c.Namespace, validation.IsDNS1123Label, aNamespace)
+	case c.LeaderElection.Enabled:
+		v.check(false, "namespace", "", "the namespace of the Lease: leader election is on")
+	case slices.Contains(c.Dialects, configv1alpha1.DialectLive):
+		v.check(false, "namespace", "", "the namespace of the key that digests are made with: the dialect live is on")
 	}
 }
 

@@ -219,6 +219,13 @@ func TestValidate_NamesFieldValueAndWhatIsAccepted(t *testing.T) {
 			func(c *config) { c.LeaderElection.Enabled, c.Namespace = true, "" },
 			[]string{`namespace: "": accepted is the namespace of the Lease: leader election is on`},
 		},
+		"live settings without a namespace for their key": {
+			func(c *config) { c.Namespace = "" },
+			[]string{`namespace: "": accepted is the namespace of the key that digests are made with: the dialect live is on`},
+		},
+		"no namespace where nothing is kept in one": {
+			func(c *config) { c.Namespace, c.Dialects = "", []string{"reload", "graph"} }, nil,
+		},
 		"lease times that do not nest": {
 			func(c *config) {
 				c.LeaderElection.Enabled = true
