@@ -275,7 +275,7 @@ func (p *pass) logIn(ctx context.Context) *failure {
 			var err error
 			accepted, err = authenticator.Accepts(ctx, step.Setting.Role, step.Change.To.Text)
 
-			return err //nolint:wrapcheck // the driver says what
+			return err
 		})
 		if err != nil {
 			return p.failure(live.NodeOf(step.Place), err)
@@ -291,45 +291,54 @@ func (p *pass) logIn(ctx context.Context) *failure {
 
 // checks evaluates the checks over what the stores say.
 func (p *pass) checks() *failure {
-	if len(p.config.Spec.Checks) == 0 {
-		return nil
-	}
-
-	values := map[string]string{}
-
-	for place, state := range p.states {
-		if !place.Setting.Password && !state.Hidden {
-			value := state.Stored.Text
-			if state.Running.Set {
-				value = state.Running.Text
-			}
-
-			values[place.Setting.ID()] = value
-		}
-	}
+	values := p.values()
 
 	for _, check := range p.config.Spec.Checks {
-		program, err := compileCheck(check)
-		if err != nil {
-			return &failure{message: fmt.Sprintf("check %s: %s", check.Name, err.Error()), final: true}
-		}
-
-		holds, err := program.Holds(map[string]any{"values": values})
-		if err != nil {
-			return &failure{message: p.redact(fmt.Sprintf("check %s: %s", check.Name, err.Error())), final: true}
-		}
-
-		if !holds {
-			said := check.Message
-			if said == "" {
-				said = "its expression is not true: " + check.Expression
-			}
-
-			return &failure{message: fmt.Sprintf("check %s does not hold: %s", check.Name, said), final: true}
+		if why := unheld(check, values); why != "" {
+			return &failure{message: p.redact(fmt.Sprintf("check %s %s", check.Name, why)), final: true}
 		}
 	}
 
 	return nil
+}
+
+// values are what the stores say that is in force, by the settings' ids.
+func (p *pass) values() map[string]string {
+	values := map[string]string{}
+
+	for place, state := range p.states {
+		if place.Setting.Password || state.Hidden {
+			continue
+		}
+
+		values[place.Setting.ID()] = state.Stored.Text
+		if state.Running.Set {
+			values[place.Setting.ID()] = state.Running.Text
+		}
+	}
+
+	return values
+}
+
+// unheld says why a check does not hold; empty when it does.
+func unheld(check lockstepv1alpha1.Check, values map[string]string) string {
+	program, err := compileCheck(check)
+	if err != nil {
+		return "cannot be used: " + err.Error()
+	}
+
+	holds, err := program.Holds(map[string]any{"values": values})
+
+	switch {
+	case err != nil:
+		return "fails: " + err.Error()
+	case holds:
+		return ""
+	case check.Message != "":
+		return "does not hold: " + check.Message
+	}
+
+	return "does not hold: its expression is not true: " + check.Expression
 }
 
 func compileCheck(check lockstepv1alpha1.Check) (*verify.Program, error) {

@@ -152,7 +152,7 @@ func (p *pass) retireOne(ctx context.Context, w live.Want) bool {
 	if err == nil {
 		err = h.with(ctx, w.Node, telemetry.StoreApply, func(s store.Session) error {
 			if retirer, can := s.(store.Retirer); can {
-				return retirer.Retire(ctx, w.Setting.Role, w.Text) //nolint:wrapcheck // the driver says what
+				return retirer.Retire(ctx, w.Setting.Role, w.Text)
 			}
 
 			return nil

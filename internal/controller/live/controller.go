@@ -98,15 +98,6 @@ const storeWorkers = 8
 // Start runs until the context ends. A change that is under way then is finished, or put back, within the time that its
 // store may take.
 func (c *Controller) Start(ctx context.Context) error {
-	var err error
-	if c.key, err = loadKey(ctx, c.Client, c.Namespace); err != nil {
-		if ctx.Err() != nil {
-			return nil
-		}
-
-		return err
-	}
-
 	watching, stop := context.WithCancel(ctx)
 	connected, disconnect := context.WithCancel(context.WithoutCancel(ctx))
 	c.running = connected
@@ -123,7 +114,7 @@ func (c *Controller) Start(ctx context.Context) error {
 		c.goroutines.Wait()
 	}()
 
-	if !c.watch(watching) {
+	if !c.prepare(watching) {
 		return nil
 	}
 
@@ -146,6 +137,30 @@ func (c *Controller) Start(ctx context.Context) error {
 	<-ctx.Done()
 
 	return nil
+}
+
+// prepare returns once everything is there that passes need; false when the context ended before. What is missing is
+// waited for: the other dialects of this manager go on.
+func (c *Controller) prepare(ctx context.Context) bool {
+	ours := lockstepv1alpha1.GroupVersion()
+	if !source.AwaitKinds(ctx, c.Client, c.Log, ours.WithResource("livestores"), ours.WithResource("liveconfigs")) {
+		return false
+	}
+
+	for pause := c.Settings.FirstRetry; ; pause = min(2*pause, c.Settings.LastRetry) {
+		var err error
+		if c.key, err = loadKey(ctx, c.Client, c.Namespace); err == nil {
+			return c.watch(ctx)
+		}
+
+		c.Log.Error(err, "the live dialect cannot begin without the key of its digests, and tries again")
+
+		select {
+		case <-c.Clock.After(pause):
+		case <-ctx.Done():
+			return false
+		}
+	}
 }
 
 // dependent is a LiveConfig or a LiveStore.

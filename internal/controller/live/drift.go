@@ -3,6 +3,8 @@ package live
 import (
 	"context"
 	"errors"
+	"maps"
+	"slices"
 
 	"k8s.io/apimachinery/pkg/types"
 
@@ -55,7 +57,7 @@ func (c *Controller) probeNode(ctx context.Context, key types.NamespacedName, h 
 		var err error
 		mark, err = prober.Probe(ctx)
 
-		return err //nolint:wrapcheck // only looked at here
+		return err
 	})
 
 	switch {
@@ -82,9 +84,9 @@ func (c *Controller) heldAt(key types.NamespacedName, node string) []holding {
 	for _, config := range c.dependents(liveStoreKey(key)) {
 		prints := map[live.Place]string{}
 
-		for place, print := range c.memories.printsOf(config) {
+		for place, seen := range c.memories.printsOf(config) {
 			if place.Store == key.Name && place.Node == node {
-				prints[place] = print
+				prints[place] = seen
 			}
 		}
 
@@ -114,8 +116,8 @@ func (c *Controller) compare(ctx context.Context, key types.NamespacedName, h *h
 	states, _ := h.read(ctx, key.Name, places)
 
 	for _, one := range held {
-		for place, print := range one.prints {
-			if state, known := states[place]; known && c.print(state) != print {
+		for place, seen := range one.prints {
+			if state, known := states[place]; known && c.print(state) != seen {
 				c.wake(one.config, wakeDrift)
 
 				break
@@ -125,7 +127,7 @@ func (c *Controller) compare(ctx context.Context, key types.NamespacedName, h *h
 }
 
 // watchNode follows the changes of a store that tells of them, until the context ends.
-func (c *Controller) watchNode(ctx context.Context, key types.NamespacedName, h *handle, n *node) {
+func (c *Controller) watchNode(ctx context.Context, key types.NamespacedName, n *node) {
 	for ctx.Err() == nil {
 		signal := n.signal()
 		session, err := n.get()
@@ -152,21 +154,8 @@ func (c *Controller) watchNode(ctx context.Context, key types.NamespacedName, h 
 func (c *Controller) follow(
 	ctx context.Context, key types.NamespacedName, n *node, session store.Session, watcher store.Watcher, signal <-chan struct{},
 ) {
-	var settings []live.Setting
-
-	owners := map[live.Setting][]types.NamespacedName{}
-
-	for _, one := range c.heldAt(key, n.name) {
-		for place := range one.prints {
-			if owners[place.Setting] == nil {
-				settings = append(settings, place.Setting)
-			}
-
-			owners[place.Setting] = append(owners[place.Setting], one.config)
-		}
-	}
-
-	if len(settings) == 0 {
+	owners := c.owners(key, n.name)
+	if len(owners) == 0 {
 		select {
 		case <-signal:
 		case <-ctx.Done():
@@ -186,21 +175,35 @@ func (c *Controller) follow(
 		}
 	}()
 
-	wakeOwners := func(of []types.NamespacedName) {
-		for _, config := range of {
+	wakeOwners := func(s live.Setting) {
+		for _, config := range owners[s] {
 			c.wake(config, wakeDrift)
 		}
 	}
 
+	settings := slices.Collect(maps.Keys(owners))
+
 	err := watcher.Watch(watching, settings,
 		// What was changed before the watch is found by a look.
 		func() {
-			for _, of := range owners {
-				wakeOwners(of)
+			for _, s := range settings {
+				wakeOwners(s)
 			}
-		},
-		func(s live.Setting) { wakeOwners(owners[s]) })
+		}, wakeOwners)
 	if err != nil && watching.Err() == nil {
 		n.failed(session, err)
 	}
+}
+
+// owners are who has which settings at a node.
+func (c *Controller) owners(key types.NamespacedName, node string) map[live.Setting][]types.NamespacedName {
+	owners := map[live.Setting][]types.NamespacedName{}
+
+	for _, one := range c.heldAt(key, node) {
+		for place := range one.prints {
+			owners[place.Setting] = append(owners[place.Setting], one.config)
+		}
+	}
+
+	return owners
 }

@@ -16,7 +16,7 @@ import (
 
 // KeySecret is the Secret in the manager's namespace with the key of all digests of this installation. Without it the
 // digest of a password that is easy to guess would tell the password.
-const KeySecret = "lockstep-live-key"
+const KeySecret = "lockstep-live-key" //nolint:gosec // a name, not a secret
 
 const (
 	keyField  = "key"

@@ -138,7 +138,7 @@ func (p *pass) tellKept(ctx context.Context, why string) {
 		return
 	}
 
-	if err := p.Client.Status().Update(ctx, after); err != nil {
+	if err := p.Client.Status().Patch(ctx, after, client.MergeFrom(p.config)); err != nil {
 		p.Log.V(1).Info("the status of a LiveConfig that is being deleted could not be written", "liveconfig", p.where.String(),
 			"reason", err.Error())
 

@@ -266,7 +266,7 @@ func (n *node) read(ctx context.Context, settings []live.Setting) ([]live.State,
 		n.failed(session, err)
 	}
 
-	return states, err //nolint:wrapcheck // the driver says what, and the caller names the store
+	return states, err
 }
 
 // apply makes changes on a node.
@@ -281,5 +281,5 @@ func (n *node) apply(ctx context.Context, changes []live.Change) error {
 		n.failed(session, err)
 	}
 
-	return err //nolint:wrapcheck // the driver says what, and the caller names the store
+	return err
 }

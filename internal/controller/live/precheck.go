@@ -48,7 +48,7 @@ func (p *pass) askStores(ctx context.Context) {
 		if err == nil {
 			err = h.with(ctx, batch.Name, telemetry.StoreRead, func(s store.Session) error {
 				if checker, can := s.(store.Checker); can {
-					return checker.Check(ctx, batch.Changes) //nolint:wrapcheck // the driver says what
+					return checker.Check(ctx, batch.Changes)
 				}
 
 				return nil

@@ -356,20 +356,7 @@ func idOf(p live.Place) placeID { return placeID{p.Store, p.Node, p.Setting.ID()
 
 // findReleased finds what is ours and no longer asked for. Only then the record is read.
 func (p *pass) findReleased(ctx context.Context) error {
-	wanted := map[placeID]bool{}
-
-	for _, w := range p.wants {
-		wanted[idOf(w.Place)] = true
-
-		// The nodes of a store that is not there are not known.
-		if _, err := p.store(w.Store); err != nil {
-			for _, s := range p.config.Status.Settings {
-				if s.Store == w.Store && s.ID == w.Setting.ID() {
-					wanted[idOfStatus(s)] = true
-				}
-			}
-		}
-	}
+	wanted := p.wanted()
 
 	let := func(s lockstepv1alpha1.SettingStatus) bool {
 		return s.Applied != "" && !wanted[idOfStatus(s)]
@@ -389,6 +376,27 @@ func (p *pass) findReleased(ctx context.Context) error {
 	}
 
 	return nil
+}
+
+// wanted are the places that are asked for. Of a store that is not there the nodes are those that it had.
+func (p *pass) wanted() map[placeID]bool {
+	wanted := map[placeID]bool{}
+
+	for _, w := range p.wants {
+		wanted[idOf(w.Place)] = true
+
+		if _, err := p.store(w.Store); err == nil {
+			continue
+		}
+
+		for _, s := range p.config.Status.Settings {
+			if s.Store == w.Store && s.ID == w.Setting.ID() {
+				wanted[idOfStatus(s)] = true
+			}
+		}
+	}
+
+	return wanted
 }
 
 // stillThere says whether there is somebody to give a place back to: the endpoint may have gone, or somebody else may

@@ -2,6 +2,7 @@ package live
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"maps"
 	"slices"
@@ -21,12 +22,12 @@ import (
 
 // A record is an immutable Secret that a LiveConfig owns: what a revision asks for, and what was there before everything.
 const (
-	recordLabel  = "lockstep.dev/record"
-	recordValue  = "live-revision"
-	recordInfix  = "-live-"
-	recordField  = "revision"
-	recordKind   = "LiveConfig"
-	recordSecret = "lockstep.dev/live-revision"
+	recordLabel = "lockstep.dev/record"
+	recordValue = "live-revision"
+	recordInfix = "-live-"
+	recordField = "revision"
+	recordKind  = "LiveConfig"
+	recordType  = "lockstep.dev/live-revision"
 )
 
 func recordName(config string, revision int64) string {
@@ -121,7 +122,7 @@ func (c *Controller) keep(ctx context.Context, owner *lockstepv1alpha1.LiveConfi
 				*metav1.NewControllerRef(owner, lockstepv1alpha1.GroupVersion().WithKind(recordKind)),
 			},
 		},
-		Type: recordSecret, Immutable: new(true),
+		Type: recordType, Immutable: new(true),
 		Data: map[string][]byte{recordField: content},
 	}
 
@@ -160,10 +161,9 @@ func (c *Controller) remove(ctx context.Context, config types.NamespacedName, re
 
 // discreet is a server's error about a Secret without what it may quote of it: a validation error has the value.
 func discreet(err error) error {
-	status, ok := err.(apierrors.APIStatus) //nolint:errorlint // an error that is wrapped has lost its status
-	if !ok || status.Status().Reason != metav1.StatusReasonInvalid {
+	if apierrors.ReasonForError(err) != metav1.StatusReasonInvalid {
 		return err
 	}
 
-	return fmt.Errorf("the server does not accept it (%s)", status.Status().Reason)
+	return errors.New("the server does not accept it")
 }

@@ -58,7 +58,7 @@ func (p *pass) remember() {
 		w := &p.wants[i]
 
 		for _, s := range p.config.Status.Settings {
-			if s.State == lockstepv1alpha1.SettingRefused && idOf(w.Place) == (idOfStatus(s)) &&
+			if s.State == lockstepv1alpha1.SettingRefused && idOf(w.Place) == idOfStatus(s) &&
 				w.Objection == "" && s.Digest == p.key.digest(w.Text) {
 				w.Objection = s.Message
 			}

@@ -3,7 +3,6 @@ package live_test
 import (
 	"context"
 	"strconv"
-	"strings"
 	"sync"
 	"testing"
 	"time"
@@ -210,14 +209,4 @@ func (s *hooked) Retire(ctx context.Context, role, password string) error {
 	}
 
 	return nil
-}
-
-// ids are the ids of settings in one line.
-func ids(changes []live.Change) string {
-	var all []string
-	for _, c := range changes {
-		all = append(all, c.Setting.ID())
-	}
-
-	return strings.Join(all, " ")
 }

@@ -17,6 +17,7 @@ import (
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/types"
+	"sigs.k8s.io/controller-runtime/pkg/client"
 
 	lockstepv1alpha1 "github.com/lockstep-dev/lockstep/api/lockstep/v1alpha1"
 	"github.com/lockstep-dev/lockstep/internal/target/store"
@@ -99,7 +100,7 @@ func (s *stores) reconcile(ctx context.Context, key types.NamespacedName) (time.
 
 	next := s.handle(live, target, endpoints, p)
 	if former := s.get(key); former == nil || former.print != next.print || former.generation != next.generation {
-		s.replace(key, next)
+		s.replace(key, next) //nolint:contextcheck // connections outlive the pass
 	}
 
 	return 0, s.tell(ctx, key)
@@ -201,6 +202,7 @@ func (s *stores) tls(ctx context.Context, l *lockstepv1alpha1.LiveStore) (*tls.C
 
 	pair, err := tls.X509KeyPair(data[corev1.TLSCertKey], data[corev1.TLSPrivateKeyKey])
 	if err != nil {
+		//nolint:nilerr // what the library says of a key may quote it
 		return nil, &problem{reasonSecretInvalid, fmt.Sprintf("Secret %s has no certificate in tls.crt with its key in tls.key",
 			spec.CertificateSecretName)}, nil
 	}
@@ -288,23 +290,23 @@ func (s *stores) handle(l *lockstepv1alpha1.LiveStore, t store.Target, endpoints
 	return h
 }
 
+// printTLS tells two configurations apart.
 func printTLS(c *tls.Config) string {
 	if c == nil {
 		return ""
 	}
 
-	print := fmt.Sprint(c.ServerName, c.InsecureSkipVerify)
+	parts := []any{c.ServerName, c.InsecureSkipVerify}
 
 	if c.RootCAs != nil {
-		//nolint:staticcheck // only to tell whether it is another one; the pool is ours, not the system's
-		print += fmt.Sprint(c.RootCAs.Subjects())
+		parts = append(parts, c.RootCAs.Subjects()) //nolint:staticcheck // the pool is ours, not the system's
 	}
 
-	for _, cert := range c.Certificates {
-		print += fmt.Sprint(cert.Certificate)
+	for _, pair := range c.Certificates {
+		parts = append(parts, pair.Certificate)
 	}
 
-	return print
+	return fmt.Sprint(parts...)
 }
 
 // replace puts a new handle in the place of the old one, whose sessions serve until the new ones are there.
@@ -328,7 +330,7 @@ func (s *stores) replace(key types.NamespacedName, h *handle) {
 		h.running.Go(func() { s.c.probe(ctx, key, h) })
 
 		for _, n := range h.nodes {
-			h.running.Go(func() { s.c.watchNode(ctx, key, h, n) })
+			h.running.Go(func() { s.c.watchNode(ctx, key, n) })
 		}
 	}
 
@@ -386,7 +388,7 @@ func (s *stores) tell(ctx context.Context, key types.NamespacedName) error {
 		return nil
 	}
 
-	if err := s.c.Client.Status().Update(ctx, after); err != nil {
+	if err := s.c.Client.Status().Patch(ctx, after, client.MergeFrom(l)); err != nil {
 		if apierrors.IsNotFound(err) {
 			return nil
 		}

@@ -17,8 +17,12 @@ import (
 // watch starts the watches: those of our own kinds first, since they say what is to be kept of the others. It returns
 // false when the context ended before all of them had listed.
 func (c *Controller) watch(ctx context.Context) bool {
-	stores := watchOwn(c, &lockstepv1alpha1.LiveStore{}, &lockstepv1alpha1.LiveStoreList{}, c.liveStores, c.storeChanged)
-	configs := watchOwn(c, &lockstepv1alpha1.LiveConfig{}, &lockstepv1alpha1.LiveConfigList{}, c.liveConfigs, c.configChanged)
+	stores := c.liveStores.Informer(source.Options[lockstepv1alpha1.LiveStore]{
+		Client: c.Client, Object: &lockstepv1alpha1.LiveStore{}, List: &lockstepv1alpha1.LiveStoreList{}, Log: c.Log,
+	}, c.storeChanged)
+	configs := c.liveConfigs.Informer(source.Options[lockstepv1alpha1.LiveConfig]{
+		Client: c.Client, Object: &lockstepv1alpha1.LiveConfig{}, List: &lockstepv1alpha1.LiveConfigList{}, Log: c.Log,
+	}, c.configChanged)
 
 	if !c.run(ctx, stores, configs) {
 		return false
@@ -52,29 +56,6 @@ func (c *Controller) run(ctx context.Context, informers ...informer) bool {
 	}
 
 	return true
-}
-
-// watchOwn returns an informer that keeps the latest objects of one of our kinds and tells what changed.
-func watchOwn[V any, P interface {
-	*V
-	client.Object
-}](
-	c *Controller, object client.Object, list client.ObjectList, keep *source.Latest[V, P], changed func(before, after P),
-) informer {
-	return source.NewInformer(source.Options[V]{
-		Client: c.Client, Object: object, List: list, Log: c.Log,
-		Strip: func(o client.Object) *V {
-			kept, ok := o.DeepCopyObject().(P)
-			if !ok {
-				return nil
-			}
-
-			kept.SetManagedFields(nil)
-
-			return kept
-		},
-		Changed: func(change source.Change[V]) { changed(keep.Change(change)) },
-	})
 }
 
 func (c *Controller) storeChanged(before, after *lockstepv1alpha1.LiveStore) {
@@ -225,7 +206,7 @@ func (c *Controller) sourceChanged(kind refs.Kind, ch source.Change[origin]) {
 
 	k := refs.Key{Kind: kind, Namespace: ch.Key.Namespace, Name: ch.Key.Name}
 
-	changed := false
+	var changed bool
 	if ch.New == nil {
 		changed = c.origins.drop(k)
 	} else {

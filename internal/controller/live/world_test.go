@@ -217,7 +217,6 @@ func (w *world) secret(name string, data map[string]string) *corev1.Secret {
 
 	s := &corev1.Secret{ObjectMeta: metav1.ObjectMeta{Namespace: w.namespace, Name: name}, StringData: data}
 	err := w.client.Create(w.Context(), s.DeepCopy())
-
 	if err != nil {
 		w.must(client.IgnoreAlreadyExists(err))
 		s.Data = map[string][]byte{}

@@ -17,6 +17,7 @@ import (
 	"github.com/lockstep-dev/lockstep/internal/apply"
 	"github.com/lockstep-dev/lockstep/internal/live/rook"
 	"github.com/lockstep-dev/lockstep/internal/queue"
+	"github.com/lockstep-dev/lockstep/internal/source"
 )
 
 // Settings are those of this controller. All are above zero.
@@ -76,7 +77,8 @@ func (c *Controller) Start(ctx context.Context) error {
 	defer stop()
 	defer c.visits.ShutDown()
 
-	if !c.installed(watching) {
+	ours := lockstepv1alpha1.GroupVersion()
+	if !source.AwaitKinds(watching, c.Client, c.Log, ours.WithResource("livestores"), ours.WithResource("liveconfigs")) {
 		return nil
 	}
 
@@ -92,31 +94,6 @@ func (c *Controller) Start(ctx context.Context) error {
 	<-ctx.Done()
 
 	return nil
-}
-
-// installed returns once LiveStores and LiveConfigs are served; false when the context ends before.
-func (c *Controller) installed(ctx context.Context) bool {
-	ctx, done := context.WithCancel(ctx)
-	defer done()
-
-	for _, name := range []string{"livestores", "liveconfigs"} {
-		served := make(chan struct{})
-		seen := sync.OnceFunc(func() { close(served) })
-
-		c.watchDefinition(ctx, lockstepv1alpha1.GroupVersion().WithResource(name), func(d *definition) {
-			if d != nil && d.served {
-				seen()
-			}
-		})
-
-		select {
-		case <-served:
-		case <-ctx.Done():
-			return false
-		}
-	}
-
-	return true
 }
 
 // settled says whether everything that there is of Rook is known.

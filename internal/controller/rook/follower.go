@@ -7,7 +7,6 @@ import (
 	"slices"
 	"sync"
 
-	apiextensionsv1 "k8s.io/apiextensions-apiserver/pkg/apis/apiextensions/v1"
 	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
 	"k8s.io/apimachinery/pkg/runtime/schema"
 	"k8s.io/apimachinery/pkg/types"
@@ -17,47 +16,15 @@ import (
 	"github.com/lockstep-dev/lockstep/internal/source"
 )
 
-// definition is what is kept of a CustomResourceDefinition.
-type definition struct {
-	uid types.UID
-	// served says that objects of the kind can be listed.
-	served bool
-}
-
 // watchDefinition tells what is known of the definition of a resource, whenever that changes; nil when there is none. It
 // returns what is closed once the server has been asked.
 func (c *Controller) watchDefinition(
-	ctx context.Context, resource schema.GroupVersionResource, changed func(*definition),
+	ctx context.Context, resource schema.GroupVersionResource, changed func(*source.Definition),
 ) (asked <-chan struct{}) {
-	informer := source.NewInformer(source.Options[definition]{
-		Client: c.Client,
-		Object: &apiextensionsv1.CustomResourceDefinition{}, List: &apiextensionsv1.CustomResourceDefinitionList{},
-		FieldSelector: "metadata.name=" + resource.GroupResource().String(),
-		Strip: func(o client.Object) *definition {
-			crd, ok := o.(*apiextensionsv1.CustomResourceDefinition)
-			if !ok {
-				return nil
-			}
-
-			return &definition{uid: crd.UID, served: serves(crd, resource.Version)}
-		},
-		Changed: func(change source.Change[definition]) { changed(change.New) },
-		Log:     c.Log,
-	})
+	informer := source.NewDefinition(c.Client, resource, c.Log, changed)
 	c.running.Go(func() { informer.Start(ctx) })
 
 	return informer.Synced()
-}
-
-// serves says whether objects can be listed in the version. A kind that is being deleted is on its way out.
-func serves(crd *apiextensionsv1.CustomResourceDefinition, version string) bool {
-	return crd.DeletionTimestamp == nil &&
-		slices.ContainsFunc(crd.Spec.Versions, func(v apiextensionsv1.CustomResourceDefinitionVersion) bool {
-			return v.Name == version && v.Served
-		}) &&
-		slices.ContainsFunc(crd.Status.Conditions, func(c apiextensionsv1.CustomResourceDefinitionCondition) bool {
-			return c.Type == apiextensionsv1.Established && c.Status == apiextensionsv1.ConditionTrue
-		})
 }
 
 // follower follows the objects of one kind of Rook for as long as the kind is installed. It is safe for concurrent use.
@@ -69,7 +36,7 @@ type follower struct {
 	mu sync.Mutex
 	// asked says that it is known whether there is a definition.
 	asked      bool
-	definition *definition
+	definition *source.Definition
 	// watch is the one that counts; nil while the kind is not served.
 	watch   *watch
 	objects map[types.NamespacedName]*rook.Source
@@ -88,7 +55,7 @@ func (c *Controller) newFollower(kind rook.Kind, read func(*unstructured.Unstruc
 
 // start follows until the context ends.
 func (f *follower) start(ctx context.Context) {
-	asked := f.of.watchDefinition(ctx, f.kind.Resource(), func(d *definition) { f.define(ctx, d) })
+	asked := f.of.watchDefinition(ctx, f.kind.Resource(), func(d *source.Definition) { f.define(ctx, d) })
 
 	f.of.running.Go(func() {
 		select {
@@ -108,7 +75,7 @@ func (f *follower) noteAsked() {
 }
 
 // define takes note of the kind's definition, and begins or ends to watch its objects.
-func (f *follower) define(ctx context.Context, d *definition) {
+func (f *follower) define(ctx context.Context, d *source.Definition) {
 	f.mu.Lock()
 
 	if d == f.definition || d != nil && f.definition != nil && *d == *f.definition {
@@ -125,7 +92,7 @@ func (f *follower) define(ctx context.Context, d *definition) {
 	}
 
 	f.objects = map[types.NamespacedName]*rook.Source{}
-	if d != nil && d.served {
+	if d != nil && d.Served {
 		f.begin(ctx)
 	}
 	f.mu.Unlock()
