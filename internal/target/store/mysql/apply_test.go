@@ -90,7 +90,7 @@ func TestAChangeIsRefusedAsAWhole(t *testing.T) {
 		"no time zone":            {to("time_zone", "Canary/Canary"), "names no time zone of this server; are its time zone tables filled?", false},
 		"no file":                 {to("general_log_file", "/canary/canary"), "has a value that the server does not take for it", false},
 		"barred by an option":     {to("max_user_connections", "5"), "is barred by an option that the server was started with", false},
-		"no form":                 {to("gtid_slave_pos", "canary"), "is refused: the server answers with error 1941 (SQLSTATE HY000)", false},
+		"no form":                 {to("gtid_slave_pos", "canary"), "is not taken: the server answers with error 1941 (SQLSTATE HY000)", false},
 		"no memory":               {to("innodb_buffer_pool_size", "1024G"), "asks for more memory than the server gets", true},
 		"no table":                {to("replicate_do_table", "canary"), "has a form that the server does not take for it", true},
 		"no password":             {live.Change{Setting: live.Setting{Role: "app", Password: true}}, "is a password, which can be changed but not unset", false},

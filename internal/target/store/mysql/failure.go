@@ -123,7 +123,7 @@ func (e answerError) reason() string {
 		return "names no locale of this server"
 	}
 
-	return "is refused: " + e.Error()
+	return "is not taken: " + e.Error()
 }
 
 // lacks says which privilege is missing for a setting.
