@@ -2,11 +2,13 @@ package live_test
 
 import (
 	"context"
+	"encoding/json"
 	"strconv"
 	"sync"
 	"testing"
 	"time"
 
+	"github.com/jackc/pgx/v5"
 	goredis "github.com/redis/go-redis/v9"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/utils/clock"
@@ -16,12 +18,17 @@ import (
 	"github.com/lockstep-dev/lockstep/internal/localstore"
 	"github.com/lockstep-dev/lockstep/internal/target/store"
 	"github.com/lockstep-dev/lockstep/internal/target/store/ceph"
+	"github.com/lockstep-dev/lockstep/internal/target/store/etcd"
+	"github.com/lockstep-dev/lockstep/internal/target/store/mysql"
+	"github.com/lockstep-dev/lockstep/internal/target/store/postgres"
 	"github.com/lockstep-dev/lockstep/internal/target/store/redis"
 	"github.com/lockstep-dev/lockstep/internal/testing/stores"
 )
 
 func drivers() []store.Driver {
-	return []store.Driver{redis.Driver(), ceph.Driver(clock.RealClock{})}
+	return []store.Driver{
+		ceph.Driver(clock.RealClock{}), etcd.Driver(), mysql.Driver(), postgres.Driver(), redis.Driver(),
+	}
 }
 
 // liveStore is a LiveStore without credentials. What is not told soon enough is found out by no probe.
@@ -108,6 +115,108 @@ func (w *world) cluster(name string) *cluster {
 	w.create(l)
 
 	return &cluster{server, w.T}
+}
+
+// get is what the database has for an option in a section.
+func (c *cluster) get(section, name string) string {
+	c.t.Helper()
+
+	reply, err := c.Admin().Do(c.t.Context(), map[string]any{"prefix": "config dump", "format": "json"})
+	if err != nil {
+		c.t.Fatal(err)
+	}
+
+	var entries []struct {
+		Section string `json:"section"`
+		Name    string `json:"name"`
+		Value   string `json:"value"`
+	}
+
+	if err := json.Unmarshal(reply.Out, &entries); err != nil {
+		c.t.Fatal(err)
+	}
+
+	for _, e := range entries {
+		if e.Section == section && e.Name == name {
+			return e.Value
+		}
+	}
+
+	return ""
+}
+
+// sql is a PostgreSQL of the test's own, with a LiveStore for it.
+type sql struct {
+	*localstore.Postgres
+
+	t    testing.TB
+	conn *pgx.Conn
+}
+
+func (w *world) sql(name string, change ...func(*lockstepv1alpha1.LiveStore)) *sql {
+	w.Helper()
+
+	server := stores.OwnPostgres(w.T, localstore.PostgresOptions{})
+	user, password := server.Admin()
+	w.secret(name+"-login", map[string]string{"username": user, "password": password})
+
+	l := liveStore(name, lockstepv1alpha1.StorePostgreSQL, server.Addr())
+	l.Spec.Credentials = &lockstepv1alpha1.StoreCredentials{SecretName: name + "-login"}
+
+	for _, c := range change {
+		c(l)
+	}
+
+	w.create(l)
+
+	conn, err := server.Client(w.Context())
+	w.must(err)
+	w.Cleanup(func() { _ = conn.Close(context.WithoutCancel(w.Context())) })
+
+	return &sql{server, w.T, conn}
+}
+
+// do runs a statement.
+func (s *sql) do(statement string) {
+	s.t.Helper()
+
+	if _, err := s.conn.Exec(s.t.Context(), statement); err != nil {
+		s.t.Fatal(err)
+	}
+}
+
+// get is what a new session has.
+func (s *sql) get(name string) string {
+	s.t.Helper()
+
+	conn, err := s.Client(s.t.Context())
+	if err != nil {
+		s.t.Fatal(err)
+	}
+
+	defer func() { _ = conn.Close(context.WithoutCancel(s.t.Context())) }()
+
+	var value string
+	if err := conn.QueryRow(s.t.Context(), "SELECT current_setting($1)", name).Scan(&value); err != nil {
+		s.t.Fatal(err)
+	}
+
+	return value
+}
+
+// logsIn says whether a role can log in.
+func (s *sql) logsIn(role, password string) bool {
+	s.t.Helper()
+
+	config := s.conn.Config().Copy()
+	config.User, config.Password = role, password
+
+	conn, err := pgx.ConnectConfig(s.t.Context(), config)
+	if err == nil {
+		_ = conn.Close(s.t.Context())
+	}
+
+	return err == nil
 }
 
 // megabytes is a number of bytes.
