@@ -165,7 +165,7 @@ func (m *managing) addGraphFlags(fs *pflag.FlagSet) {
 
 func (m *managing) addLiveFlags(fs *pflag.FlagSet) {
 	bind(m, "live-workers", "live.workers", func(c *settings) *int { return &c.Live.Workers },
-		numbers(fs)("how many LiveConfigs are handled at the same time (default 64)"))
+		numbers(fs)("how many LiveConfigs are handled at the same time (default 256)"))
 	bind(m, "live-rook", "live.rook", func(c *settings) *string { return (*string)(&c.Live.Rook) },
 		texts(fs)("serve the settings that Rook's CephClusters and CephObjectStores name: on or off (default off)"))
 }

@@ -33,7 +33,7 @@ const (
 	defaultMinDelay          = 200 * time.Millisecond
 	defaultMaxDelay          = time.Minute
 
-	defaultLiveWorkers      = 64
+	defaultLiveWorkers      = 256
 	defaultStoreConcurrency = 16
 	defaultLiveMinDelay     = time.Second
 	defaultLiveMaxDelay     = 5 * time.Minute

@@ -2,7 +2,7 @@ package v1alpha1
 
 // LiveConfiguration configures the dialect "live".
 type LiveConfiguration struct {
-	// Workers is how many LiveConfigs are handled at the same time. Default 64.
+	// Workers is how many LiveConfigs are handled at the same time: they mostly wait for stores. Default 256.
 	Workers int `json:"workers,omitempty"`
 	// StoreConcurrency is how many calls one store gets at the same time. Default 16.
 	StoreConcurrency int `json:"storeConcurrency,omitempty"`

@@ -356,6 +356,10 @@ func (p *pass) succeeded(ctx context.Context) error {
 		}
 	}
 
+	if err := p.turn(ctx); err != nil {
+		return err
+	}
+
 	return p.recordNow(ctx, p.verdict.change.Revision)
 }
 

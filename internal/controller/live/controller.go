@@ -8,6 +8,7 @@ import (
 	"time"
 
 	"github.com/go-logr/logr"
+	"golang.org/x/sync/semaphore"
 	"k8s.io/apimachinery/pkg/types"
 	"k8s.io/client-go/tools/events"
 	"k8s.io/client-go/util/workqueue"
@@ -62,6 +63,9 @@ type Controller struct {
 	stores   *stores
 	services *services
 	memories *memories
+	// telling is how many passes record and tell at the same time what they have done. They are few: the stores of others
+	// come first.
+	telling *semaphore.Weighted
 	// configQueue and storeQueue are the queues of LiveConfigs and LiveStores.
 	configQueue, storeQueue workqueue.TypedRateLimitingInterface[types.NamespacedName]
 	// running ends with the controller; goroutines are what runs until then.
@@ -80,6 +84,7 @@ func New(o Options) *Controller {
 		records:     newRecords(),
 		claims:      newClaims(),
 		memories:    newMemories(),
+		telling:     semaphore.NewWeighted(tellers),
 		configQueue: queue.New[types.NamespacedName]("live-configs", o.Clock, o.Settings.FirstRetry, o.Settings.LastRetry),
 		storeQueue:  queue.New[types.NamespacedName]("live-stores", o.Clock, o.Settings.FirstRetry, o.Settings.LastRetry),
 	}
@@ -91,6 +96,9 @@ func New(o Options) *Controller {
 
 // NeedLeaderElection makes the manager start this only while it leads.
 func (*Controller) NeedLeaderElection() bool { return true }
+
+// tellers is how many passes record and tell at the same time.
+const tellers = 4
 
 // storeWorkers is how many LiveStores are looked at in parallel.
 const storeWorkers = 8

@@ -40,7 +40,9 @@ type pass struct {
 	lastRead bool
 	released []live.Entry
 	// ahead says that the record of the next revision was written before the change.
-	ahead   bool
+	ahead bool
+	// telling says that it is this pass's turn to record and tell.
+	telling bool
 	plan    live.Plan
 	verdict verdict
 	// again is when the next pass is due, zero if it is not.
@@ -64,6 +66,8 @@ func (c *Controller) reconcile(ctx context.Context, where types.NamespacedName) 
 		p.letGo, p.suspended, p.connected, p.rest, p.settle, p.resolve, p.claim, p.observe, p.comeBack, p.decide, p.precheck, p.change, p.conclude,
 	}
 
+	defer p.told()
+
 	err := p.run(ctx, phases)
 	if err != nil {
 		c.memories.again(where, p.woken|wakeSpec, p.since)
@@ -76,6 +80,28 @@ func (c *Controller) reconcile(ctx context.Context, where types.NamespacedName) 
 	}
 
 	return p.again, err
+}
+
+// turn waits for the turn to record and tell, after the stores have what is asked for.
+func (p *pass) turn(ctx context.Context) error {
+	if p.telling {
+		return nil
+	}
+
+	if err := p.Controller.telling.Acquire(ctx, 1); err != nil {
+		return err //nolint:wrapcheck // the context has ended
+	}
+
+	p.telling = true
+
+	return nil
+}
+
+// told gives the turn to somebody else.
+func (p *pass) told() {
+	if p.telling {
+		p.Controller.telling.Release(1)
+	}
 }
 
 func (p *pass) run(ctx context.Context, phases []phase) error {
