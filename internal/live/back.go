@@ -14,9 +14,13 @@ type Target struct {
 
 // WayBack is what the places of the steps have to come back to, the last one first. Where a step does not know it, the
 // record of what was last good does. Lost are the places of which nobody knows it: passwords that the store does not tell
-// and that were not ours before.
+// and that were not ours before. A place that is named twice goes back to where it was before the first time.
 func WayBack(steps []Step, last Record) (targets []Target, lost []Place) {
-	for _, step := range slices.Backward(steps) {
+	for i, step := range slices.Backward(steps) {
+		if slices.ContainsFunc(steps[:i], func(s Step) bool { return s.Place == step.Place }) {
+			continue
+		}
+
 		if step.BackKnown {
 			targets = append(targets, Target{step.Place, step.Back})
 

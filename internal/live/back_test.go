@@ -81,6 +81,10 @@ func TestWayBack(t *testing.T) {
 				rawTarget(on("x", "2", "a"), live.Text("3")),
 			},
 		},
+		"what is changed twice goes back to where it was before the first time": {
+			steps: []live.Step{stepTo(a, "7", live.Text("5")), stepTo(b, "8", live.Text("3")), stepTo(a, "9", live.Text("7"))},
+			want:  []live.Target{rawTarget(b, live.Text("3")), rawTarget(a, live.Text("5"))},
+		},
 		"a password was the last of its store, and is the first to go back": {
 			steps: []live.Step{stepTo(app, "new"), stepTo(a, "7", live.Text("5"))},
 			want:  []live.Target{textTarget(app, "old"), rawTarget(a, live.Text("5"))},

@@ -120,7 +120,8 @@ type Situation struct {
 	// Released are what is ours and no longer asked for, with what is recorded of it.
 	Released []Entry
 	// CutOff is the record that was written ahead of a change that came to no end; the zero Record when there is none. What it
-	// says of what was there before holds: what is there now may be half of that change.
+	// says of what was there before holds: what is there now may be half of that change. What it has begun to adopt and is not
+	// asked for any more is given back, so it has no places that are somebody else's by now.
 	CutOff Record
 	Policy lockstepv1alpha1.LivePolicy
 	// Digest is the keyed digest of a text.
@@ -143,7 +144,11 @@ func Decide(s Situation) Plan {
 	}
 
 	for _, e := range s.Released {
-		s.release(e, &plan)
+		s.release(e, s.Policy.OnRemove, &plan)
+	}
+
+	for _, e := range s.abandoned() {
+		s.abandon(e, &plan)
 	}
 
 	rank := s.ranks()
@@ -173,7 +178,7 @@ func (s Situation) ranks() func(Place) int {
 		see(w.Place)
 	}
 
-	for _, e := range s.Released {
+	for _, e := range slices.Concat(s.Released, s.CutOff.Entries) {
 		see(e.Place)
 	}
 
@@ -290,7 +295,7 @@ func (s Situation) want(w Want, plan *Plan) {
 	case !ours:
 		step.Reason = Adopted
 		plan.Adopt = append(plan.Adopt, before)
-	case owned.Applied == f.Digest:
+	case owned.Applied == f.Digest && !s.half(w.Place, state):
 		step.Reason = Drifted
 	}
 
@@ -337,8 +342,7 @@ func (s Situation) back(step Step, state State, before Entry) (to Change, known 
 
 // made is the step that a change which was cut off has made at a place that has what is wanted.
 func (s Situation) made(w Want, state State, before Entry) (step Step, made bool) {
-	ahead, begun := s.CutOff.Find(w.Place)
-	if !begun || state.Hidden || !state.Rule.Same(state.Stored.Text, ahead.Text) {
+	if !s.half(w.Place, state) {
 		return Step{}, false
 	}
 
@@ -353,6 +357,13 @@ func (s Situation) made(w Want, state State, before Entry) (step Step, made bool
 	step.Back, step.BackKnown = s.back(step, state, before)
 
 	return step, step.BackKnown && step.Back.To != state.Stored
+}
+
+// half says whether what is at a place was written by a change that was cut off.
+func (s Situation) half(p Place, state State) bool {
+	ahead, begun := s.CutOff.Find(p)
+
+	return begun && !state.Hidden && state.Stored.Set && state.Rule.Same(state.Stored.Text, ahead.Text)
 }
 
 // objects notes why nothing can be done at a place; it returns false when something can.
@@ -438,9 +449,27 @@ func (s Situation) settled(w Want, state State, f *Finding) {
 	}
 }
 
+// abandoned is what a change that was cut off has begun to adopt and nobody asks for any more.
+func (s Situation) abandoned() []Entry {
+	return slices.DeleteFunc(slices.Clone(s.CutOff.Entries), func(e Entry) bool {
+		return slices.ContainsFunc(s.Wants, func(w Want) bool { return w.Place == e.Place }) ||
+			slices.ContainsFunc(s.Released, func(r Entry) bool { return r.Place == e.Place })
+	})
+}
+
+// abandon gives back what was never in force, whatever is done with what was. It stays back, also if the rest fails.
+func (s Situation) abandon(e Entry, plan *Plan) {
+	n := len(plan.Steps)
+	s.release(e, lockstepv1alpha1.RemoveRestore, plan)
+
+	for i := n; i < len(plan.Steps); i++ {
+		plan.Steps[i].Back = plan.Steps[i].Change
+	}
+}
+
 // release plans what becomes of a place that is no longer asked for.
-func (s Situation) release(e Entry, plan *Plan) {
-	to, act := after(e, s.Policy.OnRemove)
+func (s Situation) release(e Entry, onRemove lockstepv1alpha1.OnRemove, plan *Plan) {
+	to, act := after(e, onRemove)
 	if !act {
 		plan.Drop = append(plan.Drop, e.Place)
 

@@ -700,6 +700,52 @@ func TestDecideAfterAChangeThatWasCutOff(t *testing.T) {
 				`adopt db: a for "8", there was "5"`,
 			},
 		},
+		"half of it is no drift: nobody else has been there": {
+			with(one(want(a, "5"), number("7", "7")), cutOff(live.Entry{Place: a, Before: live.Text("1"), Text: "7"}), owning(a, ours("5", "5")),
+				policy(lockstepv1alpha1.LivePolicy{OnDrift: lockstepv1alpha1.DriftReport})),
+			[]string{
+				`db: a Pending [asked #5]`,
+				`db: a: set "5" since changed; back: from the record`,
+			},
+		},
+		"what is neither half of it nor ours is drift": {
+			with(one(want(a, "5"), number("8", "8")), cutOff(live.Entry{Place: a, Before: live.Text("1"), Text: "7"}), owning(a, ours("5", "5"))),
+			[]string{
+				`db: a Pending [asked #5]`,
+				`db: a: set "5" since drifted; back: set "8" as stored`,
+			},
+		},
+		"what it has begun to adopt and nobody asks for any more is given back, and stays so": {
+			with(letGo(live.Entry{Place: place("b"), Before: live.Text("1"), Text: "7"}, number("7", "7"), ""),
+				cutOff(live.Entry{Place: a, Before: live.Text("5"), Text: "7"}, live.Entry{Place: place("b"), Before: live.Text("1"), Text: "7"}),
+				func(s *live.Situation) { s.States[a] = number("7", "7") }),
+			[]string{
+				`db: b Pending: is no longer asked for`,
+				`db: a Pending: is no longer asked for`,
+				`db: b: set "1" as stored since removed; back: set "7" as stored`,
+				`db: a: set "5" as stored since removed; back: set "5" as stored`,
+				`let go of db: b`,
+				`let go of db: a`,
+			},
+		},
+		"what was never in force is given back, also where what was in force is kept": {
+			with(live.Situation{States: map[live.Place]live.State{a: number("7", "7")}, Digest: readable},
+				cutOff(live.Entry{Place: a, Text: "7"}), policy(lockstepv1alpha1.LivePolicy{OnRemove: lockstepv1alpha1.RemoveKeep})),
+			[]string{
+				`db: a Pending: is no longer asked for`,
+				`db: a: unset as stored since removed; back: unset as stored`,
+				`let go of db: a`,
+			},
+		},
+		"what it has not come to is let go": {
+			with(live.Situation{States: map[live.Place]live.State{a: number("5", "5")}, Digest: readable},
+				cutOff(live.Entry{Place: a, Before: live.Text("5"), Text: "7"})),
+			[]string{`let go of db: a`},
+		},
+		"what it has begun to adopt and cannot be read is not let go": {
+			with(live.Situation{Digest: readable}, cutOff(live.Entry{Place: a, Before: live.Text("5"), Text: "7"})),
+			[]string{`db: a Pending: is no longer asked for; waits: the store did not say what it has [unreachable]`},
+		},
 		"what it could not see is known no better now": {
 			with(one(want(app, "new"), live.State{Stored: live.Text("V(half)"), Rule: verifiers{}}), cutOff(live.Entry{Place: app, Hidden: true, Text: "half"})),
 			[]string{
