@@ -106,6 +106,9 @@ type Plan struct {
 	Adopt []Entry
 	// Drop are the places that are ours no longer once the steps are done.
 	Drop []Place
+
+	// together says that all is done or nothing.
+	together bool
 }
 
 // Situation is everything that a plan is made of.
@@ -137,7 +140,7 @@ func NodeOf(p Place) Node { return Node{p.Store, p.Node} }
 // Decide says what is to be done. With atomicity "all" a plan in which anything is refused, missing or unreachable has no
 // steps.
 func Decide(s Situation) Plan {
-	var plan Plan
+	plan := Plan{together: s.Policy.Atomicity != lockstepv1alpha1.AtomicBestEffort}
 
 	for _, w := range s.Wants {
 		s.want(w, &plan)
@@ -154,9 +157,13 @@ func Decide(s Situation) Plan {
 	rank := s.ranks()
 	slices.SortStableFunc(plan.Steps, func(a, b Step) int { return cmp.Compare(rank(a.Place), rank(b.Place)) })
 
-	if s.Policy.Atomicity == lockstepv1alpha1.AtomicBestEffort {
+	if !plan.together {
 		plan.Made = nil
-	} else if _, blocked := plan.Blocked(); blocked {
+
+		return plan
+	}
+
+	if _, blocked := plan.Blocked(); blocked {
 		return plan.Held()
 	}
 
@@ -194,11 +201,11 @@ func (s Situation) ranks() func(Place) int {
 // noLonger is said of a place that is let go.
 const noLonger = "is no longer asked for"
 
-// Held is a plan that cannot be carried out as a whole, with nothing left to be done: it has no steps, and what it would
+// Held is the plan as it is told while it is not carried out, whatever it waits for: it has no steps, and what it would
 // have adopted or let go of stays what it was.
 func (p Plan) Held() Plan {
 	waits := ""
-	if f, blocked := p.Blocked(); blocked {
+	if f, blocked := p.Blocked(); blocked && p.together {
 		waits = fmt.Sprintf("waits, since all settings change together, for %s", f.Place)
 	}
 
@@ -231,7 +238,7 @@ func (p Plan) Held() Plan {
 		}
 	}
 
-	return Plan{Findings: findings}
+	return Plan{Findings: findings, together: p.together}
 }
 
 // noLongerBut says besides why a place is still ours.

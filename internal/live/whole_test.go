@@ -280,6 +280,18 @@ func TestHeldLeavesThePlanThatItWasMadeOf(t *testing.T) {
 		t.Errorf("held (-want +got):\n%s", diff)
 	}
 
+	given.Policy.Atomicity = lockstepv1alpha1.AtomicBestEffort
+	given.Wants = append(given.Wants, live.Want{Place: place("d"), Missing: true})
+
+	if diff := cmp.Diff([]string{
+		`db: a Pending [asked #7]`,
+		`db: b Applied [asked #5]`,
+		`db: d Pending: waits for its source [missing]`,
+		`db: c Pending: is no longer asked for`,
+	}, told(live.Decide(given).Held())); diff != "" {
+		t.Errorf("held though each stands for itself (-want +got):\n%s", diff)
+	}
+
 	if diff := cmp.Diff(before, told(plan)); diff != "" {
 		t.Errorf("the plan after it was held (-want +got):\n%s", diff)
 	}
