@@ -42,7 +42,11 @@ func (s *session) failed(ctx context.Context, err error) error {
 		return &serverError{address: s.address, code: reported.Code}
 	}
 
+	_, refusal := errors.AsType[*store.RefusedError](err)
+
 	switch {
+	case refusal || codeOf(err) != "":
+		return err // it is ours already
 	case ctx.Err() != nil && !errors.Is(context.Cause(ctx), context.DeadlineExceeded):
 		return context.Cause(ctx)
 	case errors.Is(err, context.DeadlineExceeded), pgconn.Timeout(err):
@@ -95,35 +99,43 @@ func (s *session) refusal(err error, setting live.Setting) error {
 		return err
 	}
 
-	var reason string
-
-	switch code {
-	case codeInsufficientPrivilege:
-		reason = s.rights(setting)
-	case codeUnknownObject, codeUnknownDatabase, codeInvalidName:
-		reason = "is not known to the server, or its role or its database is not"
-	case codeCannotChange:
-		reason = "cannot be changed while the server runs, or not at this place"
-	case codeNotSupported:
-		reason = "cannot be changed: the server does not allow ALTER SYSTEM; change it where its operator takes its settings from"
-	case codeReadOnly:
-		reason = "cannot be changed here: the server is a standby and takes it from its primary"
-	case codeNotInEncoding, codeInvalidEncoding:
-		reason = "has characters that the encoding of the server does not have"
-	default:
-		switch code[:min(len(code), 2)] {
-		case "22":
-			reason = "has a value that the server does not accept"
-		case "42":
-			reason = "has a value that the server does not understand"
-		case "2B", "2F", "0L", "0P", "55":
-			reason = "is refused by the server"
-		default:
-			return err
-		}
+	reason := s.reason(code, setting)
+	if reason == "" {
+		return err
 	}
 
 	return &store.RefusedError{Setting: setting, Reason: fmt.Sprintf("%s (SQLSTATE %s)", reason, code)}
+}
+
+// reason is why the server refuses a setting; empty if it does not say no to the setting.
+func (s *session) reason(code string, setting live.Setting) string {
+	switch code {
+	case codeInsufficientPrivilege:
+		return s.rights(setting)
+	case codeUnknownObject, codeUnknownDatabase, codeInvalidName:
+		return "is not known to the server, or its role or its database is not"
+	case codeCannotChange:
+		return "cannot be changed while the server runs, or not at this place"
+	case codeNotSupported, codeReadOnly:
+		if systemWide(setting) {
+			return "cannot be changed: the server does not allow ALTER SYSTEM; change it where its operator takes its settings from"
+		}
+
+		return "cannot be changed here: the server is a standby and takes it from its primary"
+	case codeNotInEncoding, codeInvalidEncoding:
+		return "has characters that the encoding of the server does not have"
+	}
+
+	switch code[:min(len(code), 2)] {
+	case "22":
+		return "has a value that the server does not accept"
+	case "42":
+		return "has a value that the server does not understand"
+	case "2B", "2F", "0L", "0P":
+		return "is refused by the server"
+	default:
+		return ""
+	}
 }
 
 // rights are what a user lacks who was denied a setting.
@@ -132,7 +144,7 @@ func (s *session) rights(setting live.Setting) string {
 
 	switch {
 	case setting == (live.Setting{}):
-		return fmt.Sprintf("%s lacks rights: %s, %s, %s, TO %s", user, grantReload, grantFiles, grantShowFiles, identifier(user))
+		return fmt.Sprintf("%s lacks rights: %s", user, granted(user, grantReload, grantFiles, grantShowFiles))
 	case setting.Password:
 		return fmt.Sprintf("needs rights that %s does not have: CREATEROLE, and from PostgreSQL 16 on the role WITH ADMIN OPTION; "+
 			"only a superuser changes the password of a superuser", user)
@@ -143,8 +155,8 @@ func (s *session) rights(setting live.Setting) string {
 		return fmt.Sprintf("needs rights that %s does not have: to own the database, and GRANT SET ON PARAMETER %s if it is one that "+
 			"only superusers set", user, parameterName(setting.Name))
 	default:
-		return fmt.Sprintf("needs rights that are missing: GRANT ALTER SYSTEM ON PARAMETER %s TO %s; or the server may not write its own %s",
-			parameterName(setting.Name), identifier(user), autoFile)
+		return fmt.Sprintf("needs a right that %s does not have: %s; or the server may not write its own %s",
+			user, granted(user, grantAlter(setting.Name)), autoFile)
 	}
 }
 

@@ -287,6 +287,80 @@ func TestTheSessionsOwnPasswordIsRotated(t *testing.T) {
 	}
 }
 
+// A standby has settings of its own, and the roles of its primary.
+func TestAStandbyTakesSettingsOfTheServerAndNoOthers(t *testing.T) {
+	t.Parallel()
+
+	w := own(t, localstore.PostgresOptions{})
+	w.role("somebody")
+
+	if err := os.WriteFile(filepath.Join(w.Data(), "standby.signal"), nil, 0o644); err != nil {
+		t.Fatal(err)
+	}
+
+	if err := w.Restart(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+
+	w.apply(set(param("work_mem"), "9MB"))
+
+	if shown := w.show("work_mem"); shown != "9MB" {
+		t.Errorf("a new session has %s", shown)
+	}
+
+	for _, s := range []live.Setting{{Role: "somebody", Name: "work_mem"}, {Database: "postgres", Name: "work_mem"}, {Role: "somebody", Password: true}} {
+		change := []live.Change{set(param("temp_buffers"), "2MB"), set(s, "99")}
+
+		for what, err := range map[string]error{"Check": w.session.Check(t.Context(), change), "Apply": w.session.Apply(t.Context(), change)} {
+			if r := refused(t, err); r.Setting != s || !strings.Contains(r.Reason, "standby") {
+				t.Errorf("%s of %s: got %v", what, s.ID(), r)
+			}
+		}
+	}
+}
+
+// A hundred changes, while others look: what is left is the last of them.
+func TestAfterAHundredRotationsTheLastOneIsLeft(t *testing.T) {
+	t.Parallel()
+
+	w := own(t, localstore.PostgresOptions{})
+	w.role("somebody")
+
+	system, password := param("work_mem"), live.Setting{Role: "somebody", Password: true}
+	ctx, cancel := context.WithCancel(t.Context())
+
+	var all sync.WaitGroup
+
+	for range 3 {
+		s := w.open(w.target())
+
+		all.Go(func() {
+			for ctx.Err() == nil {
+				if _, err := s.Read(ctx, []live.Setting{system, password}); err != nil && ctx.Err() == nil {
+					t.Error(err)
+				}
+			}
+		})
+	}
+
+	for round := range 100 {
+		if err := w.session.Apply(t.Context(), []live.Change{set(system, fmt.Sprintf("%dMB", 10+round)), set(password, fmt.Sprintf("round %d", round))}); err != nil {
+			t.Fatal(err)
+		}
+	}
+
+	cancel()
+	all.Wait()
+
+	if state := w.one(system); state.Stored != live.Text("109MB") || w.show("work_mem") != "109MB" {
+		t.Errorf("got %+v", state)
+	}
+
+	if !accepts(t, w.session, "somebody", "round 99") || accepts(t, w.session, "somebody", "round 98") {
+		t.Error("not the last password is the password")
+	}
+}
+
 // proxy passes bytes on to a server, and lets accidents happen.
 type proxy struct {
 	net.Listener

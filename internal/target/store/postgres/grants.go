@@ -2,6 +2,7 @@ package postgres
 
 import (
 	"slices"
+	"strings"
 
 	"github.com/lockstep-dev/lockstep/internal/live"
 )
@@ -12,8 +13,6 @@ import (
 func Grants(user string, settings []live.Setting) []string {
 	var g grants
 
-	to := " TO " + identifier(user)
-
 	for _, s := range settings {
 		switch {
 		case s.Role != "":
@@ -22,10 +21,9 @@ func Grants(user string, settings []live.Setting) []string {
 			g.add("-- " + identifier(user) + " has to own the database " + identifier(s.Database) + ", or be a member of the role that does")
 			g.set(user, s)
 		default:
-			g.add("GRANT ALTER SYSTEM ON PARAMETER " + parameterName(s.Name) + to)
-			g.add(grantReload + to)
-			g.add(grantFiles + to)
-			g.add(grantShowFiles + to)
+			for _, grant := range []string{grantAlter(s.Name), grantReload, grantFiles, grantShowFiles} {
+				g.add(granted(user, grant))
+			}
 		}
 	}
 
@@ -37,6 +35,15 @@ const (
 	grantFiles     = "GRANT SELECT ON pg_catalog.pg_file_settings"
 	grantShowFiles = "GRANT EXECUTE ON FUNCTION pg_catalog.pg_show_all_file_settings()"
 )
+
+func grantAlter(name string) string { return "GRANT ALTER SYSTEM ON PARAMETER " + parameterName(name) }
+
+// granted are statements that give rights to a user.
+func granted(user string, grants ...string) string {
+	to := " TO " + identifier(user)
+
+	return strings.Join(grants, to+"; ") + to
+}
 
 // grants are statements, each once.
 type grants []string

@@ -22,6 +22,9 @@ var errList = errors.New(`takes names with commas between them; a name with a bl
 // errName says that the server would cut a name off, or could not take it at all.
 var errName = errors.New("has a name, or one of its database or role, that the server does not take as it is")
 
+// errScope says that a setting is for another type of store.
+var errScope = errors.New("has a scope that PostgreSQL does not know: it takes a database, a role or both")
+
 // statement is one statement that changes a setting.
 type statement struct {
 	setting live.Setting
@@ -182,6 +185,8 @@ func alter(change live.Change, random func([]byte)) (string, error) {
 	}
 
 	switch {
+	case s.Who != "" || s.Prefix != "":
+		return "", errScope
 	case s.Password:
 		return alterPassword(change, random)
 	case !settable(s.Name):

@@ -128,6 +128,7 @@ func TestWhatCannotBeSentIsRefusedWithoutItsValue(t *testing.T) {
 		"a name that would be cut off": {Setting: live.Setting{Name: strings.Repeat("a", 64)}, To: live.Text(canary)},
 		"a role that would be cut off": {Setting: live.Setting{Role: strings.Repeat("ä", 32), Name: "a"}, To: live.Text(canary)},
 		"a database with a NUL":        {Setting: live.Setting{Database: "\x00", Name: "a"}, To: live.Text(canary)},
+		"the scope of another store":   {Setting: live.Setting{Who: "global", Name: "a"}, To: live.Text(canary)},
 		"an empty password":            {Setting: live.Setting{Role: "r", Password: true}, To: live.Text("")},
 		"a verifier as a password":     {Setting: live.Setting{Role: "r", Password: true}, To: live.Text("md5" + strings.Repeat("ca", 16))},
 		"a password as a verifier":     {Setting: live.Setting{Role: "r", Password: true}, To: live.Text(canary), Raw: true},

@@ -121,6 +121,8 @@ func TestWhatTheServerDoesNotHaveIsUnknown(t *testing.T) {
 		{Role: "postgres", Name: "nosuch"},
 		{Role: "postgres", Name: "no such.thing"},
 		{Role: "postgres", Database: "nosuch", Name: "work_mem"},
+		{Who: "global", Name: "work_mem"},
+		{Prefix: "/", Name: "work_mem"},
 	} {
 		if problem := w.one(s).Problem; problem == nil || problem.Cause != live.CauseUnknown {
 			t.Errorf("%s: got %+v, want it unknown", s.ID(), problem)
@@ -171,12 +173,6 @@ func TestAParameterOfSomebodysOwnIsWhatTheServerMakesOfIt(t *testing.T) {
 	want = live.State{Setting: system, Stored: live.Text("it's"), Running: live.Text("it's")}
 	if diff := cmp.Diff(want, w.one(system)); diff != "" || w.show("my.own") != "it's" {
 		t.Errorf("one that is set, %q in a new session (-want +got):\n%s", w.show("my.own"), diff)
-	}
-
-	// An extension may claim a prefix. Then the server says no, and before anything is done.
-	reserved := set(live.Setting{Role: "somebody", Name: "plpgsql.nosuch"}, "x")
-	if _, err := w.session.Read(t.Context(), []live.Setting{reserved.Setting}); err != nil {
-		t.Error(err)
 	}
 }
 

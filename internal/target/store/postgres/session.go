@@ -218,7 +218,7 @@ func (s *session) connect(ctx context.Context, p *place) error {
 // are read only, must not keep us from taking it back. The value that a new session has is in reset_val all the same.
 const ourOwn = `SELECT s.name, s.source, set_config(s.name, own.value, false)
 FROM pg_catalog.pg_settings s JOIN (VALUES
-	('client_encoding', 'UTF8'), ('search_path', 'pg_catalog'), ('default_transaction_read_only', 'off'),
+	('application_name', 'lockstep'), ('client_encoding', 'UTF8'), ('search_path', 'pg_catalog'), ('default_transaction_read_only', 'off'),
 	('statement_timeout', '0'), ('lock_timeout', '0'), ('idle_in_transaction_session_timeout', '0'),
 	('idle_session_timeout', '0'), ('transaction_timeout', '0')
 ) own (name, value) ON own.name = s.name`

@@ -104,6 +104,10 @@ func (f *facts) state(s live.Setting) live.State {
 
 // place says whether the role and the database of a setting are there.
 func (f *facts) place(s live.Setting) *live.Problem {
+	if s.Who != "" || s.Prefix != "" {
+		return &live.Problem{Cause: live.CauseUnknown, Message: errScope.Error()}
+	}
+
 	if _, known := f.roles[s.Role]; s.Role != "" && !known {
 		return &live.Problem{Cause: live.CauseUnknown, Message: fmt.Sprintf("is for the role %q, which the server does not have", s.Role)}
 	}
@@ -181,7 +185,7 @@ func (f *facts) problem(s live.Setting, p parameter, known bool) *live.Problem {
 	case f.denied[strings.ToLower(s.Name)]:
 		return &live.Problem{
 			Cause:   live.CauseDenied,
-			Message: fmt.Sprintf("is not shown to %s: GRANT pg_read_all_settings TO %s", f.user, identifier(f.user)),
+			Message: fmt.Sprintf("is not shown to %s: %s", f.user, granted(f.user, "GRANT pg_read_all_settings")),
 		}
 	case !known:
 		return &live.Problem{Cause: live.CauseUnknown, Message: "is not known to the server"}
@@ -221,7 +225,7 @@ func (f *facts) forbidden(p parameter) *live.Problem {
 	var missing []string
 
 	if !p.permitted {
-		missing = append(missing, "GRANT ALTER SYSTEM ON PARAMETER "+parameterName(p.name))
+		missing = append(missing, grantAlter(p.name))
 	}
 
 	if !f.reloadable {
@@ -236,7 +240,7 @@ func (f *facts) forbidden(p parameter) *live.Problem {
 		return nil
 	}
 
-	message := fmt.Sprintf("needs rights that %s does not have: %s, TO %s", f.user, strings.Join(missing, ", "), identifier(f.user))
+	message := fmt.Sprintf("needs rights that %s does not have: %s", f.user, granted(f.user, missing...))
 	if f.version < 15 {
 		message = fmt.Sprintf("needs a superuser, and %s is none; from PostgreSQL 15 on there are rights for it", f.user)
 	}
