@@ -16,6 +16,7 @@ import (
 	authorizationv1 "k8s.io/api/authorization/v1"
 	batchv1 "k8s.io/api/batch/v1"
 	corev1 "k8s.io/api/core/v1"
+	discoveryv1 "k8s.io/api/discovery/v1"
 	apiextensionsv1 "k8s.io/apiextensions-apiserver/pkg/apis/apiextensions/v1"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/runtime"
@@ -32,6 +33,7 @@ import (
 	configv1alpha1 "github.com/lockstep-dev/lockstep/api/config/v1alpha1"
 	revisionv1alpha1 "github.com/lockstep-dev/lockstep/api/kro/revision/v1alpha1"
 	krov1alpha1 "github.com/lockstep-dev/lockstep/api/kro/v1alpha1"
+	lockstepv1alpha1 "github.com/lockstep-dev/lockstep/api/lockstep/v1alpha1"
 	"github.com/lockstep-dev/lockstep/internal/telemetry"
 )
 
@@ -74,6 +76,12 @@ func Run(
 	if slices.Contains(configuration.Dialects, configv1alpha1.DialectGraph) {
 		if err := addGraph(m, o); err != nil {
 			return fmt.Errorf("start the graph dialect: %w", err)
+		}
+	}
+
+	if slices.Contains(configuration.Dialects, configv1alpha1.DialectLive) {
+		if err := addLive(m, o); err != nil {
+			return fmt.Errorf("start the live dialect: %w", err)
 		}
 	}
 
@@ -209,7 +217,7 @@ func scheme() *runtime.Scheme {
 	_ = errors.Join(
 		corev1.AddToScheme(s), appsv1.AddToScheme(s), batchv1.AddToScheme(s), authorizationv1.AddToScheme(s),
 		metav1.AddMetaToScheme(s), apiextensionsv1.AddToScheme(s),
-		krov1alpha1.AddToScheme(s), revisionv1alpha1.AddToScheme(s),
+		discoveryv1.AddToScheme(s), krov1alpha1.AddToScheme(s), revisionv1alpha1.AddToScheme(s), lockstepv1alpha1.AddToScheme(s),
 	)
 
 	return s
