@@ -148,7 +148,13 @@ func TestACallThatIsLeftGoesOnAndIsBounded(t *testing.T) {
 	if err := c.Resume(); err != nil {
 		t.Fatal(err)
 	}
-	reply, err := connect(t, c, limit).Do(t.Context(), dump())
+	// A write that is refused when its turn comes: after those before it.
+	command := set("")
+	command["value"] = 0
+	if _, err := cluster.Do(t.Context(), command); !errors.Is(err, syscall.EINVAL) {
+		t.Errorf("got %v, want it refused", err)
+	}
+	reply, err := cluster.Do(t.Context(), dump())
 	if err != nil || !bytes.Contains(reply.Out, []byte("waited for")) {
 		t.Errorf("got %v and %s, want what was given up to have been done", err, reply.Out)
 	}
