@@ -69,7 +69,7 @@ func (p *pass) change(ctx context.Context) (bool, error) {
 	return true, p.failed(ctx, begun, *failed)
 }
 
-// made is when the changes of the last hour began. After a start the history knows.
+// made is when the changes of the last hour began, and the last one before. After a start the history knows.
 func (p *pass) made() []time.Time {
 	if p.memory.made == nil {
 		for _, h := range p.config.Status.History {
@@ -77,7 +77,15 @@ func (p *pass) made() []time.Time {
 		}
 	}
 
-	return slices.DeleteFunc(p.memory.made, func(t time.Time) bool { return p.begun.Sub(t) >= time.Hour })
+	var newest time.Time
+
+	for _, t := range p.memory.made {
+		if t.After(newest) {
+			newest = t
+		}
+	}
+
+	return slices.DeleteFunc(slices.Clone(p.memory.made), func(t time.Time) bool { return p.begun.Sub(t) >= time.Hour && t.Before(newest) })
 }
 
 func changedNames(steps []live.Step) []string {
@@ -136,7 +144,7 @@ func (p *pass) nextRecord(revision int64) live.Record {
 
 	var left []live.Entry
 
-	for _, e := range p.last.Entries {
+	for _, e := range p.last.With(p.cutOff.Entries).Entries {
 		if !slices.Contains(p.plan.Drop, e.Place) && !p.lost(e.Place) {
 			left = append(left, e)
 		}
@@ -148,7 +156,7 @@ func (p *pass) nextRecord(revision int64) live.Record {
 // has says whether a place is ours, or about to be.
 func (p *pass) has(place live.Place) bool {
 	for _, f := range p.plan.Findings {
-		if f.Place == place && f.State == lockstepv1alpha1.SettingRefused {
+		if f.Place == place && (f.State == lockstepv1alpha1.SettingRefused || f.Unreachable) {
 			return false
 		}
 	}
@@ -199,17 +207,14 @@ func (p *pass) failure(at live.Node, err error) *failure {
 func (p *pass) verify(ctx context.Context) *failure {
 	p.look(ctx)
 
-	owned := p.owned()
+	s := p.situation()
+	s.Policy.Atomicity, s.Policy.OnDrift = lockstepv1alpha1.AtomicBestEffort, lockstepv1alpha1.DriftCorrect
+
 	for _, w := range p.wants {
-		owned[w.Place] = live.Owned{Applied: p.key.digest(w.Text)}
+		s.Owned[w.Place] = live.Owned{Applied: p.key.digest(w.Text)}
 	}
 
-	policy := p.config.Spec.Policy
-	policy.Atomicity, policy.OnDrift = lockstepv1alpha1.AtomicBestEffort, lockstepv1alpha1.DriftCorrect
-
-	after := live.Decide(live.Situation{
-		Wants: p.wants, States: p.states, Unreachable: p.unreachable, Owned: owned, Released: p.released, Policy: policy, Digest: p.key.digest,
-	})
+	after := live.Decide(s)
 
 	for _, step := range p.plan.Steps {
 		if why := unmet(step, after); why != "" {
@@ -409,7 +414,7 @@ func (p *pass) failed(ctx context.Context, begun []live.Step, f failure) error {
 		return p.singly(ctx, begun)
 	}
 
-	targets, lost := live.WayBack(begun, p.last)
+	targets, lost := live.WayBack(slices.Concat(p.plan.Made, begun), p.last)
 	p.memory.back = targets
 
 	if len(lost) > 0 {
@@ -483,6 +488,7 @@ func (p *pass) isBack(ctx context.Context) bool {
 // madeSome tells a change of which only some steps could be made.
 func (p *pass) madeSome(ctx context.Context, made []live.Step, objections map[live.Place]string) error {
 	p.plan.Steps = made
+	p.plan.Drop = slices.DeleteFunc(p.plan.Drop, func(place live.Place) bool { return objections[place] != "" })
 
 	var messages []string
 
@@ -625,6 +631,9 @@ func (p *pass) comeBack(ctx context.Context) (bool, error) {
 
 		p.memory.back = live.LastGood(p.last, adopting)
 	}
+
+	// There is nobody any more to give those back to, or somebody else has them by now.
+	p.memory.back = slices.DeleteFunc(p.memory.back, func(t live.Target) bool { return !p.stillThere(t.Place) })
 
 	err := p.returnTo(context.WithoutCancel(ctx), true)
 

@@ -28,7 +28,7 @@ func (p *pass) precheck(ctx context.Context) (bool, error) {
 
 	switch {
 	case blocked && !p.bestEffort():
-		p.plan.Steps, p.plan.Adopt, p.plan.Drop = nil, nil, nil
+		p.plan = p.plan.Held()
 		p.verdict = verdict{kind: verdictBlocked}
 	case p.config.Spec.Policy.DryRun:
 		p.verdict = verdict{kind: verdictDryRun}
@@ -70,6 +70,7 @@ func (p *pass) object(at live.Node, err error) {
 	}
 
 	message := p.failure(at, err).message
+	out := map[live.Place]bool{}
 
 	for i := range p.plan.Findings {
 		f := &p.plan.Findings[i]
@@ -80,6 +81,7 @@ func (p *pass) object(at live.Node, err error) {
 		}
 
 		f.Message = message
+		out[f.Place] = true
 
 		if isRefused {
 			f.State = lockstepv1alpha1.SettingRefused
@@ -88,6 +90,7 @@ func (p *pass) object(at live.Node, err error) {
 		}
 	}
 
-	p.plan.Steps = slices.DeleteFunc(p.plan.Steps, func(s live.Step) bool { return concerned(s.Place) })
-	p.plan.Adopt = slices.DeleteFunc(p.plan.Adopt, func(e live.Entry) bool { return concerned(e.Place) })
+	p.plan.Steps = slices.DeleteFunc(p.plan.Steps, func(s live.Step) bool { return out[s.Place] })
+	p.plan.Adopt = slices.DeleteFunc(p.plan.Adopt, func(e live.Entry) bool { return out[e.Place] })
+	p.plan.Drop = slices.DeleteFunc(p.plan.Drop, func(place live.Place) bool { return out[place] })
 }

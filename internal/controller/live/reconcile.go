@@ -39,6 +39,10 @@ type pass struct {
 	last     live.Record
 	lastRead bool
 	released []live.Entry
+	// cutOff is what was recorded ahead of changes that came to no end, as far as it is there and not somebody else's.
+	cutOff live.Record
+	// next is the number of the next revision, once it was asked for.
+	next int64
 	// ahead says that the record of the next revision was written before the change.
 	ahead bool
 	// telling says that it is this pass's turn to record and tell.
@@ -272,6 +276,10 @@ func (p *pass) observe(ctx context.Context) (bool, error) {
 		return false, err
 	}
 
+	if err := p.readCutOff(ctx); err != nil {
+		return false, err
+	}
+
 	p.look(ctx)
 
 	return false, nil
@@ -295,7 +303,7 @@ func (p *pass) look(ctx context.Context) {
 		}
 	}
 
-	for _, e := range p.released {
+	for _, e := range slices.Concat(p.released, p.cutOff.Entries) {
 		add(e.Place)
 	}
 
@@ -384,9 +392,7 @@ func idOf(p live.Place) placeID { return placeID{p.Store, p.Node, p.Setting.ID()
 func (p *pass) findReleased(ctx context.Context) error {
 	wanted := p.wanted()
 
-	let := func(s lockstepv1alpha1.SettingStatus) bool {
-		return s.Applied != "" && !wanted[idOfStatus(s)]
-	}
+	let := func(s lockstepv1alpha1.SettingStatus) bool { return !wanted[idOfStatus(s)] }
 	if !slices.ContainsFunc(p.config.Status.Settings, let) {
 		return nil
 	}
@@ -465,65 +471,56 @@ func (p *pass) decide(ctx context.Context) (bool, error) {
 		return true, nil
 	}
 
-	p.plan = live.Decide(live.Situation{
-		Wants: p.wants, States: p.states, Unreachable: p.unreachable, Owned: p.owned(), Released: p.released,
-		Policy: p.config.Spec.Policy, Digest: p.key.digest,
-	})
+	p.plan = live.Decide(p.situation())
 
-	return false, p.resume(ctx)
+	return false, nil
 }
 
-// resume takes what was there before from the record of a change that was cut off before it came to an end: what is there
-// now may be half of it.
-func (p *pass) resume(ctx context.Context) error {
-	cut := p.cutOff()
-	if cut == 0 {
-		return nil
+func (p *pass) situation() live.Situation {
+	return live.Situation{
+		Wants: p.wants, States: p.states, Unreachable: p.unreachable, Owned: p.owned(), Released: p.released, CutOff: p.cutOff,
+		Policy: p.config.Spec.Policy, Digest: p.key.digest,
 	}
+}
 
-	adopting, err := p.record(ctx, p.where, cut)
-	if client.IgnoreNotFound(unwrapped(err)) != nil {
-		return err
-	}
-
-	for i, e := range p.plan.Adopt {
-		if former, found := adopting.Find(e.Place); found {
-			p.plan.Adopt[i].Before, p.plan.Adopt[i].Hidden = former.Before, former.Hidden
+// readCutOff reads what was recorded ahead of changes that came to no end, the newest first: of what they have begun to
+// adopt nothing else tells what was there before.
+func (p *pass) readCutOff(ctx context.Context) error {
+	for _, revision := range slices.Backward(p.records.of(p.where)) {
+		if revision <= p.config.Status.Revision {
+			break
 		}
+
+		ahead, err := p.record(ctx, p.where, revision)
+		if client.IgnoreNotFound(unwrapped(err)) != nil {
+			return err
+		}
+
+		p.cutOff = p.cutOff.With(ahead.Entries)
 	}
 
-	for i := range p.plan.Steps {
-		step := &p.plan.Steps[i]
-		if former, found := adopting.Find(step.Place); found && step.Reason == live.Adopted && !former.Hidden {
-			step.Back = live.Change{Setting: step.Setting, To: former.Before, Raw: true}
-		}
-	}
+	p.cutOff.Entries = slices.DeleteFunc(p.cutOff.Entries, func(e live.Entry) bool { return !p.stillThere(e.Place) })
 
 	return nil
 }
 
-// cutOff is the revision of a change that has begun and of which no outcome was told; zero when there is none.
-func (p *pass) cutOff() int64 {
-	known := p.config.Status.Revision
+// nextRevision is the number of the next change. No record has it yet: one that was written ahead is only deleted once
+// another one has what it knows.
+func (p *pass) nextRevision() int64 {
+	if p.next != 0 {
+		return p.next
+	}
+
+	p.next = p.config.Status.Revision
 	if h := p.config.Status.History; len(h) > 0 {
-		known = max(known, h[0].Revision)
+		p.next = max(p.next, h[0].Revision)
 	}
 
 	for _, revision := range p.records.of(p.where) {
-		if revision > known {
-			return revision
-		}
+		p.next = max(p.next, revision)
 	}
 
-	return 0
-}
+	p.next++
 
-// nextRevision is the number of the next change.
-func (p *pass) nextRevision() int64 {
-	next := p.config.Status.Revision
-	if h := p.config.Status.History; len(h) > 0 {
-		next = max(next, h[0].Revision)
-	}
-
-	return next + 1
+	return p.next
 }

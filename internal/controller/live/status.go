@@ -248,10 +248,16 @@ func (p *pass) settings(now time.Time) []lockstepv1alpha1.SettingStatus {
 		former[idOfStatus(s)] = s
 	}
 
-	told := make([]lockstepv1alpha1.SettingStatus, 0, len(p.plan.Findings))
+	// Without a record nothing has become ours, and nothing was let go.
+	findings := p.plan.Findings
+	if p.verdict.revision == 0 {
+		findings = p.plan.Held().Findings
+	}
+
+	told := make([]lockstepv1alpha1.SettingStatus, 0, len(findings))
 	at := metav1.NewTime(now.Truncate(time.Second))
 
-	for _, f := range p.plan.Findings {
+	for _, f := range findings {
 		was, known := former[idOf(f.Place)]
 		s := lockstepv1alpha1.SettingStatus{
 			Store: f.Store, Node: f.Node, ID: f.Setting.ID(), State: p.stateOf(f), Digest: f.Digest,
