@@ -119,11 +119,29 @@ func (p *pass) giveBack(ctx context.Context) string {
 		}
 
 		if len(p.plan.Steps) == 0 {
+			p.tellLost()
+
 			return ""
 		}
 	}
 
 	return "what was written is not what the store says"
+}
+
+// tellLost names what a store does not let us change any more.
+func (p *pass) tellLost() {
+	var lost []string
+
+	for _, e := range p.released {
+		if state := p.states[e.Place]; state.Problem != nil && state.Rule == nil {
+			lost = append(lost, e.Place.String()+" "+state.Problem.Message)
+		}
+	}
+
+	if len(lost) > 0 {
+		p.event(p.config, corev1.EventTypeWarning, telemetry.LiveEventReleasedWithoutRestore,
+			"what was there before could not be given back: "+strings.Join(lost, "; "))
+	}
 }
 
 // tellKept says why a LiveConfig is still there.

@@ -267,7 +267,12 @@ func (p *pass) at(a asked) []live.Want {
 		name = w.Setting.ID()
 	}
 
-	switch live.Permit(name, h.spec.Settings.Allow, h.spec.Settings.Deny) {
+	permission := live.Permit(name, h.spec.Settings.Allow, h.spec.Settings.Deny)
+	if w.Missing {
+		permission = live.Open // a whole source that is not there has no names yet
+	}
+
+	switch permission {
 	case live.Denied:
 		w.Objection, w.Missing = "is on the list settings.deny of LiveStore "+a.store, false
 	case live.Unlisted:
