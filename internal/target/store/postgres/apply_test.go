@@ -260,6 +260,8 @@ func TestOneMistakeInAFileIsFoundBeforeAndAfter(t *testing.T) {
 			}
 		}
 
+		w.ignored()
+
 		// A file that cannot be read to its end hides what is stored; nothing is made up then.
 		states, err := w.session.Read(t.Context(), []live.Setting{s})
 		if err != nil && !strings.Contains(err.Error(), words) || err == nil && states[0].Stored != live.Text("9MB") {

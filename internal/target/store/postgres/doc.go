@@ -1,4 +1,4 @@
-// Package postgres is the driver of PostgreSQL, from version 10 on; what it does is tested on 15.
+// Package postgres is the driver of PostgreSQL, from version 11 on; what it does is tested on 15.
 //
 // A setting with neither database nor role is one of the whole server: ALTER SYSTEM, and one reload that puts all of
 // them into force together. With a database, a role or both it is ALTER DATABASE and ALTER ROLE, in one transaction, and

@@ -73,7 +73,7 @@ func TestNumbersAreReadAsTheServerReadsThem(t *testing.T) {
 
 	w := own(t, localstore.PostgresOptions{})
 	local := []string{
-		"work_mem", "temp_buffers", "statement_timeout", "random_page_cost", "vacuum_cost_delay", "extra_float_digits",
+		"work_mem", "temp_buffers", "lock_timeout", "random_page_cost", "vacuum_cost_delay", "extra_float_digits",
 		"gin_pending_list_limit", "cursor_tuple_fraction", "effective_cache_size", "log_parameter_max_length",
 	}
 	system := []string{"checkpoint_timeout", "log_rotation_age", "max_wal_size", "bgwriter_lru_multiplier", "track_activity_query_size"}

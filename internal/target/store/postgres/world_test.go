@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"os"
 	"path/filepath"
+	"strings"
 	"testing"
 	"time"
 
@@ -161,7 +162,7 @@ func (w *world) role(name string) (password string) {
 	w.t.Helper()
 
 	password = "the first password of " + name
-	w.admin(fmt.Sprintf("CREATE ROLE %s LOGIN PASSWORD %s", identifier(name), literal(password)))
+	w.admin("DROP ROLE IF EXISTS "+identifier(name), fmt.Sprintf("CREATE ROLE %s LOGIN PASSWORD %s", identifier(name), literal(password)))
 
 	return password
 }
@@ -239,6 +240,24 @@ func (w *world) log() string {
 	}
 
 	return string(content)
+}
+
+// ignored waits until the server has taken up the last reload that was asked for, and ignored it.
+func (w *world) ignored() {
+	w.t.Helper()
+
+	const sign = "contains errors"
+
+	c := w.client()
+
+	for after := ""; !strings.Contains(after, sign); {
+		log := w.log()
+		after = log[max(strings.LastIndex(log, reloads), 0):]
+
+		if _, err := c.Exec(w.t.Context(), "SELECT pg_sleep(0.005)"); err != nil {
+			w.t.Fatal(err)
+		}
+	}
 }
 
 // conf appends a line to postgresql.conf, and returns what takes it away again.
