@@ -57,7 +57,7 @@ func TestOneSecretIsCarriedIntoStoresOfEveryType(t *testing.T) {
 		w.must(err)
 
 		if len(answer.Kvs) > 0 {
-			found["etcd"] = string(answer.Kvs[0].Value)
+			found["etcd"] = string(answer.Kvs[0].GetValue())
 		}
 
 		var connections string
@@ -239,7 +239,7 @@ func TestAWriteBehindOurBackIsNoticedByTheStoresOwnWatch(t *testing.T) {
 	answer, err := keys.Get(t.Context(), "/shop/discount")
 	w.must(err)
 
-	if got := string(answer.Kvs[0].Value); got != "0.1" {
+	if got := string(answer.Kvs[0].GetValue()); got != "0.1" {
 		t.Errorf("the key has %q", got)
 	}
 }
