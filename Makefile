@@ -15,6 +15,7 @@ PACKAGES     ?= ./... ./api/...
 BENCH_FLAGS  ?=
 KEEP         ?=
 GRAPH        ?=
+LIVE         ?=
 
 .PHONY: help
 help: ## list these targets
@@ -30,8 +31,8 @@ plane: ## build the control plane's binaries into bin/plane, unless they are up 
 	@hack/build-plane
 
 .PHONY: demo
-demo: build plane ## rotate a Secret on a control plane of its own and watch it arrive (GRAPH=1: resource graphs; KEEP=1 leaves it running)
-	@bin/lockstep demo $(if $(GRAPH),--graph) $(if $(KEEP),--keep)
+demo: build plane ## rotate a Secret on a control plane of its own and watch it arrive (GRAPH=1: resource graphs; LIVE=1: live settings; KEEP=1 leaves it running)
+	@bin/lockstep demo $(if $(GRAPH),--graph) $(if $(LIVE),--live) $(if $(KEEP),--keep)
 
 .PHONY: test
 test: plane ## run every test on a real control plane (PACKAGES=./internal/plan/... for a part)

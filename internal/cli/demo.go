@@ -23,8 +23,8 @@ import (
 type demoOptions struct {
 	genericiooptions.IOStreams
 
-	graph, keep, plain bool
-	bin                string
+	graph, live, keep, plain bool
+	bin                      string
 }
 
 // newDemo returns "lockstep demo", which shows a dialect at work.
@@ -38,12 +38,17 @@ application reads, and show who moves to the new revision and when; then again w
 while no manager runs. Fails unless all dependents have moved, once, and nothing else has.
 
 With --graph, show resource graphs instead: a definition puts a Secret's resourceVersion into a pod template, and the
-Secret is rotated; and a value that comes late travels through three definitions that build on each other.`,
+Secret is rotated; and a value that comes late travels through three definitions that build on each other.
+
+With --live, show live settings instead, on a Ceph monitor, a PostgreSQL and a Redis of its own: a Secret with a setting for
+each is edited; one of them gets a value out of its range; a store is frozen in the middle of a change. The servers are
+those of Debian's packages, which hack/install-stores installs.`,
 		Args: cobra.NoArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error { return o.run(cmd.Context()) },
 	}
 	flags := cmd.Flags()
 	flags.BoolVar(&o.graph, "graph", false, "show resource graphs instead of reloads")
+	flags.BoolVar(&o.live, "live", false, "show live settings of three real stores instead of reloads")
 	flags.BoolVar(&o.keep, "keep", false, "leave the control plane and the manager running, and say how to use them")
 	flags.BoolVar(&o.plain, "plain", false, "print a line for each step instead of a table that changes in place")
 	flags.StringVar(&o.bin, "bin", "", "folder of the control plane's binaries, as for lockstep local up")
@@ -51,7 +56,22 @@ Secret is rotated; and a value that comes late travels through three definitions
 	return cmd
 }
 
+// check says which flags do not go together.
+func (o *demoOptions) check() error {
+	switch {
+	case o.graph && o.live:
+		return errors.New("--graph and --live are two demonstrations: give one of them")
+	case o.live && o.keep:
+		return errors.New("--keep does not go with --live: the store servers end with this command")
+	default:
+		return nil
+	}
+}
+
 func (o *demoOptions) run(ctx context.Context) error {
+	if err := o.check(); err != nil {
+		return err
+	}
 	exe, err := os.Executable()
 	if err != nil {
 		return fmt.Errorf("find this command's binary: %w", err)
@@ -64,7 +84,7 @@ func (o *demoOptions) run(ctx context.Context) error {
 	ctrl.SetLogger(logr.Discard())
 	klog.SetLogger(logr.Discard())
 	options := demo.Options{
-		Graph: o.graph, Keep: o.keep, Dir: dir, Bin: o.bin,
+		Graph: o.graph, Live: o.live, Keep: o.keep, Dir: dir, Bin: o.bin,
 		Executable: exe, Env: os.Environ(), Out: o.Out, Clock: clock.RealClock{},
 	}
 	if terminal, ok := o.Out.(*os.File); ok && !o.plain {

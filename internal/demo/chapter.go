@@ -33,9 +33,10 @@ const (
 
 // Options say how the demonstration is given.
 type Options struct {
-	// Graph shows the dialect graph instead of the dialect reload.
-	Graph bool
-	// Keep leaves the control plane and a manager running, in Dir.
+	// Graph shows the dialect graph instead of the dialect reload, Live the dialect live. At most one of them.
+	Graph, Live bool
+	// Keep leaves the control plane and a manager running, in Dir. It does not go with Live: store servers end with who has
+	// started them.
 	Keep bool
 	// Dir is where a kept control plane keeps its files; without Keep they are in a temporary directory.
 	Dir string
@@ -49,7 +50,7 @@ type Options struct {
 	// Terminal returns the size of the terminal that Out is, in characters, and false when it is none. Nil for none.
 	Terminal func() (width, height int, ok bool)
 	// Clock is required.
-	Clock clock.PassiveClock
+	Clock clock.Clock
 }
 
 // Kept is what was left running.
@@ -100,7 +101,7 @@ func Run(ctx context.Context, o Options) (*Kept, error) {
 	if s.ground, err = newGround(telling, o, broken); err != nil {
 		return nil, err
 	}
-	s.took("The control plane is ready", begun)
+	s.took(s.ready(), begun)
 	if err = s.tell(telling); err == nil && o.Keep {
 		err = s.start(telling)
 	}
@@ -143,8 +144,32 @@ func (s *story) end(ctx context.Context) error {
 	return errors.Join(err, s.close(ctx))
 }
 
+// dialect is what the story is about.
+func (s *story) dialect() string {
+	switch {
+	case s.Graph:
+		return "graph"
+	case s.Live:
+		return "live"
+	default:
+		return "reload"
+	}
+}
+
+// ready says what runs.
+func (o Options) ready() string {
+	if o.Live {
+		return "Three store servers and the control plane are ready"
+	}
+
+	return "The control plane is ready"
+}
+
 // tell tells the chapters.
 func (s *story) tell(ctx context.Context) error {
+	if s.Live {
+		return s.tellLive(ctx)
+	}
 	chapters := []func(context.Context) error{s.prepare, s.live, s.missed, s.quiet}
 	if s.Graph {
 		chapters = []func(context.Context) error{s.define, s.rotation, s.late}
@@ -329,7 +354,7 @@ func (s *story) start(ctx context.Context) error {
 		}
 		leads, err := s.held(ctx)
 
-		return leads && (s.Graph || len(records.Items) > 0), err
+		return leads && (s.Graph || s.Live || len(records.Items) > 0), err
 	})
 	if err != nil {
 		return err
@@ -347,13 +372,9 @@ func (s *story) launch(ctx context.Context) error {
 			return err
 		}
 	}
-	dialect := "reload"
-	if s.Graph {
-		dialect = "graph"
-	}
 	env := slices.Concat(s.Env, []string{"KUBECONFIG=" + s.kubeconfig})
 	// With a Lease it shows how it hands over, and ends by itself should it ever be left without a control plane.
-	s.manager, err = startProcess(ctx, s.log(), env, s.Executable, "manager", "--dialects="+dialect, "--leader-elect",
+	s.manager, err = startProcess(ctx, s.log(), env, s.Executable, "manager", "--dialects="+s.dialect(), "--leader-elect",
 		"--namespace="+systemNamespace, "--metrics-bind-address="+s.metrics)
 	if err != nil {
 		return err

@@ -2,6 +2,7 @@ package demo_test
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"os"
 	"os/exec"
@@ -19,6 +20,7 @@ import (
 	"github.com/lockstep-dev/lockstep/internal/cli"
 	"github.com/lockstep-dev/lockstep/internal/demo"
 	"github.com/lockstep-dev/lockstep/internal/localplane"
+	"github.com/lockstep-dev/lockstep/internal/localstore"
 	"github.com/lockstep-dev/lockstep/internal/manager"
 )
 
@@ -74,6 +76,10 @@ func lockstep(ctx context.Context, t *testing.T, out *told, args ...string) (str
 		t.Fatal(err)
 	}
 	dir := t.TempDir()
+	// A store server may have to run as somebody else, who has to pass.
+	if err := os.Chmod(filepath.Dir(dir), 0o711); err != nil {
+		t.Fatal(err)
+	}
 	t.Chdir(dir)
 	t.Setenv("TMPDIR", dir)
 	command := cli.New(genericiooptions.IOStreams{In: strings.NewReader(""), Out: out, ErrOut: out}, manager.Run)
@@ -144,6 +150,62 @@ func TestTheDemoOfGraphsCarriesEveryValueAndLeavesNothingBehind(t *testing.T) {
 	}
 	if diff := cmp.Diff(want, got); diff != "" {
 		t.Errorf("the stories (-want +got):\n%s\nin:\n%s", diff, out)
+	}
+}
+
+func TestTheDemoOfLiveSettings(t *testing.T) {
+	out := &told{}
+	dir, err := lockstep(t.Context(), t, out, "demo", "--live")
+	if _, missing := errors.AsType[*localstore.MissingServerError](err); missing && os.Getenv("LOCKSTEP_REQUIRE_ALL") != "1" {
+		t.Skip(err)
+	}
+	if err != nil {
+		t.Fatalf("demo --live: %v\n%s", err, out)
+	}
+	empty(t, dir)
+	// What is the same in every run: each store's way from value to value.
+	var got []string
+	for _, m := range regexp.MustCompile(`(?m)^  (Ceph|PostgreSQL|Redis)  .*?  ((?:\w+ → )+\w+|untouched|does not answer)\b`).
+		FindAllStringSubmatch(out.String(), -1) {
+		got = append(got, m[1]+" "+strings.TrimSpace(m[2]))
+	}
+	want := []string{
+		"Ceph 260 → 300", "PostgreSQL 6MB → 8MB", "Redis 67108864 → 100663296",
+		"Ceph untouched", "PostgreSQL untouched", "Redis untouched",
+		"Ceph 300 → 360", "PostgreSQL 8MB → 12MB", "Redis 100663296 → 167772160",
+		"Ceph 360 → 400 → 360", "PostgreSQL 12MB → 16MB → 12MB", "Redis does not answer",
+		"Ceph 360 → 400", "PostgreSQL 12MB → 16MB", "Redis 167772160 → 201326592",
+	}
+	if diff := cmp.Diff(want, got); diff != "" {
+		t.Errorf("the ways of the values (-want +got):\n%s\nin:\n%s", diff, out)
+	}
+	for _, said := range []string{
+		"Refused: postgres: work_mem ", "secret/limits[work_mem]", "RolledBack: LiveStore redis: ", "Nothing is lost.",
+	} {
+		if !strings.Contains(out.String(), said) {
+			t.Errorf("not a word of %q in:\n%s", said, out)
+		}
+	}
+}
+
+func TestFlagsOfTheDemoThatDoNotGoTogether(t *testing.T) {
+	t.Parallel()
+	for name, args := range map[string][]string{
+		"two demonstrations at once":         {"--graph", "--live"},
+		"store servers cannot be left alone": {"--live", "--keep"},
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			out := &told{}
+			command := cli.New(genericiooptions.IOStreams{In: strings.NewReader(""), Out: out, ErrOut: out}, manager.Run)
+			command.SetArgs(append([]string{"demo"}, args...))
+			if err := command.ExecuteContext(t.Context()); err == nil || !strings.Contains(err.Error(), args[1]) {
+				t.Errorf("demo %v = %v, want that they do not go together", args, err)
+			}
+			if out.String() != "" {
+				t.Errorf("it has begun: %s", out)
+			}
+		})
 	}
 }
 

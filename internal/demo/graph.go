@@ -90,6 +90,9 @@ func (s *story) define(ctx context.Context) error {
 	if err := s.install(ctx); err != nil {
 		return err
 	}
+	if err := s.observe(ctx, thing(kindDefinition, "")); err != nil {
+		return err
+	}
 	for _, object := range []client.Object{
 		&corev1.Namespace{ObjectMeta: metav1.ObjectMeta{Name: namespace}},
 		&corev1.ServiceAccount{ObjectMeta: metav1.ObjectMeta{Namespace: namespace, Name: "default"}},
@@ -130,14 +133,14 @@ func (s *story) define(ctx context.Context) error {
 // install puts the dialect on the plane, as people do.
 func (s *story) install(ctx context.Context) error {
 	var said bytes.Buffer
-	cmd := exec.CommandContext(ctx, s.Executable, "install", "--dialects=graph", "--namespace="+systemNamespace,
+	cmd := exec.CommandContext(ctx, s.Executable, "install", "--dialects="+s.dialect(), "--namespace="+systemNamespace,
 		"--kubeconfig="+s.kubeconfig)
 	cmd.Env, cmd.Stdout, cmd.Stderr = s.Env, &said, &said
 	if err := cmd.Run(); err != nil {
 		return errors.Join(fmt.Errorf("install the dialect: %w", err), errors.New(strings.TrimSpace(said.String())))
 	}
 
-	return s.observe(ctx, thing(kindDefinition, ""))
+	return nil
 }
 
 // served waits until definitions are served.

@@ -32,6 +32,8 @@ type ground struct {
 	watched cache.Cache
 	// changes has something to receive when the watches have brought something.
 	changes chan struct{}
+	// servers are the stores, in the order in which their settings are changed; only for the dialect live.
+	servers []*server
 	// unwatch ends the watches.
 	unwatch func() error
 	// closers end what was started, the last one first.
@@ -46,9 +48,15 @@ func newGround(ctx context.Context, o Options, broken context.CancelCauseFunc) (
 			err = errors.Join(err, g.close(ctx))
 		}
 	}()
-	if o.Keep {
+	switch {
+	case o.Live:
+		// What is not installed is found out at once.
+		if err = g.startStores(ctx, broken); err == nil {
+			err = g.start(ctx, o, broken)
+		}
+	case o.Keep:
 		err = g.startKept(ctx, o)
-	} else {
+	default:
 		err = g.start(ctx, o, broken)
 	}
 	if err != nil {
@@ -88,6 +96,31 @@ func (g *ground) start(ctx context.Context, o Options, broken context.CancelCaus
 			broken(err)
 		}
 	}()
+
+	return nil
+}
+
+// startStores starts store servers that end with this process. Their directory is not the plane's, which nobody but us can
+// reach: PostgreSQL has a user of its own when we are root.
+func (g *ground) startStores(ctx context.Context, broken context.CancelCauseFunc) error {
+	dir, err := os.MkdirTemp("", "lockstep-demo-")
+	if err != nil {
+		return fmt.Errorf("make a directory for the stores: %w", err)
+	}
+	g.closers = append(g.closers, func(context.Context) error { return os.RemoveAll(dir) })
+	if err := os.Chmod(dir, 0o711); err != nil { //nolint:gosec // others may pass, they cannot look around
+		return fmt.Errorf("make a directory for the stores: %w", err)
+	}
+	if g.servers, err = startServers(ctx, dir); err != nil {
+		return err
+	}
+	for _, s := range g.servers {
+		g.closers = append(g.closers, s.stop)
+		go func() {
+			<-s.Done()
+			broken(fmt.Errorf("%s ended by itself: %w", s.kind, s.Err()))
+		}()
+	}
 
 	return nil
 }

@@ -14,6 +14,8 @@ import (
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/runtime"
 	"sigs.k8s.io/controller-runtime/pkg/client"
+
+	lockstepv1alpha1 "github.com/lockstep-dev/lockstep/api/lockstep/v1alpha1"
 )
 
 // A Job that was made of a CronJob out of turn says so. One that the schedule made tells nothing here.
@@ -26,7 +28,8 @@ const (
 func newScheme() *runtime.Scheme {
 	s := runtime.NewScheme()
 	// These cannot fail: the types are compiled in.
-	_ = errors.Join(appsv1.AddToScheme(s), batchv1.AddToScheme(s), coordinationv1.AddToScheme(s), corev1.AddToScheme(s))
+	_ = errors.Join(appsv1.AddToScheme(s), batchv1.AddToScheme(s), coordinationv1.AddToScheme(s), corev1.AddToScheme(s),
+		lockstepv1alpha1.AddToScheme(s))
 
 	return s
 }
