@@ -194,13 +194,14 @@ func (p *pass) advance(ctx context.Context) (begun []live.Step, failed *failure)
 
 func (p *pass) failure(at live.Node, err error) *failure {
 	_, refused := errors.AsType[*store.RefusedError](err)
+	_, former := errors.AsType[*formerLoginError](err)
 
 	where := at.Store
 	if at.Name != "" {
 		where += " (" + at.Name + ")"
 	}
 
-	return &failure{message: p.redact(fmt.Sprintf("LiveStore %s: %s", where, err.Error())), final: refused}
+	return &failure{message: p.redact(fmt.Sprintf("LiveStore %s: %s", where, inWords(err))), final: refused && !former}
 }
 
 // verify reads everything back, and says why the change is not in force; nil when it is.

@@ -122,6 +122,8 @@ func (p *pass) concludeApplied(set *conditions.Set, status lockstepv1alpha1.Live
 		}
 	}
 
+	f, blocked := p.plan.Blocked()
+
 	switch {
 	case p.verdict.kind == verdictDryRun:
 		set.Set(lockstepv1alpha1.ConditionApplied, metav1.ConditionFalse, reasonDryRun, p.wouldChange())
@@ -129,6 +131,9 @@ func (p *pass) concludeApplied(set *conditions.Set, status lockstepv1alpha1.Live
 		set.Set(lockstepv1alpha1.ConditionApplied, metav1.ConditionFalse, reasonWaiting, p.verdict.message)
 	case stored == len(status.Settings):
 		set.Set(lockstepv1alpha1.ConditionApplied, metav1.ConditionTrue, reasonAll, summary)
+	case blocked:
+		// That nothing is in force says less than why.
+		set.Set(lockstepv1alpha1.ConditionApplied, metav1.ConditionFalse, blockedReason(f), p.list(reasonOfBlocked))
 	default:
 		set.Set(lockstepv1alpha1.ConditionApplied, metav1.ConditionFalse, worst, summary)
 	}

@@ -196,7 +196,22 @@ func (h *handle) unreachable(name, at string, err error) string {
 		return fmt.Sprintf("waits: %s %s", what, err.Error())
 	}
 
-	return fmt.Sprintf("waits for %s, which cannot be used: %s", what, err.Error())
+	return fmt.Sprintf("waits for %s, which cannot be used: %s", what, inWords(err))
+}
+
+// timeout is an error that may be one of time.
+type timeout interface {
+	error
+	Timeout() bool
+}
+
+// inWords is an error of a store as people read it: libraries say of a time-out which bytes they waited for.
+func inWords(err error) string {
+	if timed, is := errors.AsType[timeout](err); is && timed.Timeout() {
+		return "it does not answer in time"
+	}
+
+	return err.Error()
 }
 
 // health says whether all nodes are connected, and if not, why.
@@ -227,7 +242,7 @@ func (h *handle) health() (reason, message string) {
 			reason = first(reason, reasonUnreachable)
 		}
 
-		told = append(told, what+": "+err.Error())
+		told = append(told, what+": "+inWords(err))
 	}
 
 	return reason, strings.Join(told, "; ")

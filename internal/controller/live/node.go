@@ -277,9 +277,32 @@ func (n *node) apply(ctx context.Context, changes []live.Change) error {
 	}
 
 	err = session.Apply(ctx, changes)
-	if err != nil {
-		n.failed(session, err)
+	if err == nil {
+		return nil
 	}
+
+	if n.isFormer(session) {
+		err = &formerLoginError{err}
+	}
+
+	n.failed(session, err)
 
 	return err
 }
+
+// isFormer says whether a session has what were the credentials before.
+func (n *node) isFormer(session store.Session) bool {
+	n.mu.Lock()
+	defer n.mu.Unlock()
+
+	return n.session != session
+}
+
+// formerLoginError is what became of a call with the former credentials. With those of now it may be another.
+type formerLoginError struct{ err error }
+
+func (e *formerLoginError) Error() string {
+	return e.err.Error() + " (to the login of before; the one that the LiveStore names now is still being tried)"
+}
+
+func (e *formerLoginError) Unwrap() error { return e.err }
