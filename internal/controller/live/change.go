@@ -625,7 +625,7 @@ func (p *pass) comeBack(ctx context.Context) (bool, error) {
 			return false, err
 		}
 
-		adopting, err := p.record(ctx, p.where, last.Revision)
+		adopting, err := p.record(ctx, p.config, last.Revision)
 		if client.IgnoreNotFound(unwrapped(err)) != nil {
 			return false, err
 		}

@@ -58,7 +58,7 @@ func (p *pass) findEverything(ctx context.Context) error {
 			continue
 		}
 
-		adopting, err := p.record(ctx, p.where, revision)
+		adopting, err := p.record(ctx, p.config, revision)
 		if client.IgnoreNotFound(unwrapped(err)) != nil {
 			return err
 		}

@@ -247,3 +247,32 @@ func TestARestartWritesNothingAnywhere(t *testing.T) {
 	w.config("cache", "to have the second revision", at(2))
 	server.expect("maxmemory", megabytes(66))
 }
+
+// The records of one that is deleted go with it, but not at once.
+func TestALiveConfigKnowsNothingOfTheOneThatHadItsNameBefore(t *testing.T) {
+	t.Parallel()
+
+	w := newWorld(t)
+	server := w.cache("cache")
+	server.set("maxmemory-samples", "9")
+	w.start()
+
+	l := liveConfig("cache", "cache", set("maxmemory-samples", "8"), set("maxmemory-policy", "allkeys-lru"))
+	l.Spec.Policy.OnRemove = lockstepv1alpha1.RemoveKeep
+	w.create(l)
+	w.ready("cache")
+	w.must(w.client.Delete(t.Context(), l))
+	expect.Gone(t, w.client, l)
+	server.expect("maxmemory-samples", "8")
+
+	l = liveConfig("cache", "cache", set("maxmemory-samples", "7"))
+	w.create(l)
+	w.ready("cache")
+	server.expect("maxmemory-samples", "7")
+	server.expect("maxmemory-policy", "allkeys-lru")
+
+	w.must(w.client.Delete(t.Context(), l))
+	expect.Gone(t, w.client, l)
+	server.expect("maxmemory-samples", "8")
+	server.expect("maxmemory-policy", "allkeys-lru")
+}

@@ -452,7 +452,7 @@ func (p *pass) readLast(ctx context.Context) error {
 
 	var err error
 
-	p.last, err = p.record(ctx, p.where, p.config.Status.Revision)
+	p.last, err = p.record(ctx, p.config, p.config.Status.Revision)
 	if client.IgnoreNotFound(unwrapped(err)) != nil {
 		return err
 	}
@@ -491,7 +491,7 @@ func (p *pass) readCutOff(ctx context.Context) error {
 			break
 		}
 
-		ahead, err := p.record(ctx, p.where, revision)
+		ahead, err := p.record(ctx, p.config, revision)
 		if client.IgnoreNotFound(unwrapped(err)) != nil {
 			return err
 		}

@@ -85,17 +85,22 @@ func (r *records) of(config types.NamespacedName) []int64 {
 	return slices.Sorted(maps.Keys(r.all[config]))
 }
 
-// record reads a revision; the zero record when there is none.
-func (c *Controller) record(ctx context.Context, config types.NamespacedName, revision int64) (live.Record, error) {
+// record reads a revision; the zero record when there is none. One of a LiveConfig that had the name before is none: the
+// server deletes it some time after its owner.
+func (c *Controller) record(ctx context.Context, owner *lockstepv1alpha1.LiveConfig, revision int64) (live.Record, error) {
 	if revision == 0 {
 		return live.Record{}, nil
 	}
 
-	key := types.NamespacedName{Namespace: config.Namespace, Name: recordName(config.Name, revision)}
+	key := types.NamespacedName{Namespace: owner.Namespace, Name: recordName(owner.Name, revision)}
 
 	var secret corev1.Secret
 	if err := c.Client.Get(ctx, key, &secret); err != nil {
 		return live.Record{}, fmt.Errorf("read the record of revision %d, Secret %s: %w", revision, key, err)
+	}
+
+	if !metav1.IsControlledBy(&secret, owner) {
+		return live.Record{}, nil
 	}
 
 	r, err := live.DecodeRecord(secret.Data[recordField])
