@@ -51,6 +51,7 @@ func (p *pass) change(ctx context.Context) (bool, error) {
 	}
 
 	ctx = context.WithoutCancel(ctx)
+	p.memory.retryAt = time.Time{}
 	p.memory.made = append(p.made(), p.begun)
 	p.verdict.change = &lockstepv1alpha1.LiveChange{
 		Revision: p.nextRevision(), Time: metav1.NewTime(p.begun.Truncate(time.Second)),
@@ -525,7 +526,7 @@ func (p *pass) returnTo(ctx context.Context, unsure bool) error {
 
 	switch {
 	case len(left)+len(unread) > 0:
-		p.verdict.change.Outcome = lockstepv1alpha1.ChangeRollingBack
+		p.comingBack()
 		p.memory.sureAt = time.Time{}
 		p.again = p.backOff(firstRedial)
 
@@ -535,13 +536,13 @@ func (p *pass) returnTo(ctx context.Context, unsure bool) error {
 	}
 
 	if wait := p.memory.sureAt.Sub(p.Clock.Now()); wait > 0 {
-		p.verdict.change.Outcome = lockstepv1alpha1.ChangeRollingBack
+		p.comingBack()
 		p.again = wait
 
 		return nil
 	}
 
-	p.memory.back, p.memory.sureAt = nil, time.Time{}
+	p.memory.back, p.memory.sureAt, p.memory.change = nil, time.Time{}, nil
 	p.verdict.change.Outcome = lockstepv1alpha1.ChangeRolledBack
 
 	if !p.verdict.failure.final {
@@ -550,6 +551,12 @@ func (p *pass) returnTo(ctx context.Context, unsure bool) error {
 	}
 
 	return p.dropAhead(ctx)
+}
+
+// comingBack says that a change is being taken back, and remembers it until it is: the status may not be written.
+func (p *pass) comingBack() {
+	p.verdict.change.Outcome = lockstepv1alpha1.ChangeRollingBack
+	p.memory.change, p.memory.failure = p.verdict.change.DeepCopy(), p.verdict.failure
 }
 
 // backOff is the next pause: each is twice as long as the one before.
@@ -610,22 +617,25 @@ func (p *pass) dropAhead(ctx context.Context) error {
 
 // comeBack goes on with a change that is being taken back.
 func (p *pass) comeBack(ctx context.Context) (bool, error) {
-	if !p.returning() {
+	switch {
+	case p.memory.change != nil:
+		p.verdict = verdict{kind: verdictChanged, change: p.memory.change.DeepCopy(), continued: true, failure: p.memory.failure}
+	case p.returning():
+		last := p.config.Status.History[0]
+		p.verdict = verdict{kind: verdictChanged, change: last.DeepCopy(), continued: true}
+		p.verdict.failure = failure{message: last.Message, final: p.wasFinal()}
+	default:
 		p.memory.back = nil
 
 		return false, nil
 	}
-
-	last := p.config.Status.History[0]
-	p.verdict = verdict{kind: verdictChanged, change: last.DeepCopy(), continued: true}
-	p.verdict.failure = failure{message: last.Message, final: p.wasFinal()}
 
 	if len(p.memory.back) == 0 {
 		if err := p.readLast(ctx); err != nil {
 			return false, err
 		}
 
-		adopting, err := p.record(ctx, p.config, last.Revision)
+		adopting, err := p.record(ctx, p.config, p.verdict.change.Revision)
 		if client.IgnoreNotFound(unwrapped(err)) != nil {
 			return false, err
 		}

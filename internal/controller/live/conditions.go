@@ -145,7 +145,7 @@ func (p *pass) concludeVerified(set *conditions.Set, count map[lockstepv1alpha1.
 	shadowed, restart := count[lockstepv1alpha1.SettingShadowed], count[lockstepv1alpha1.SettingRestartRequired]
 
 	switch {
-	case p.verdict.change == nil && p.verdict.failure.message != "":
+	case p.verdict.failure.message != "" && (p.verdict.change == nil || p.verdict.change.Outcome == lockstepv1alpha1.ChangeApplied):
 		set.Set(lockstepv1alpha1.ConditionVerified, metav1.ConditionFalse, reasonCheckFailed, p.verdict.failure.message)
 	case shadowed > 0:
 		set.Set(lockstepv1alpha1.ConditionVerified, metav1.ConditionFalse, string(lockstepv1alpha1.SettingShadowed),

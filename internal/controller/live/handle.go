@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"maps"
+	"net"
 	"slices"
 	"strings"
 	"sync"
@@ -209,6 +210,11 @@ type timeout interface {
 func inWords(err error) string {
 	if timed, is := errors.AsType[timeout](err); is && timed.Timeout() {
 		return "it does not answer in time"
+	}
+
+	// The library names both ends, of which ours is another one each time.
+	if broken, is := errors.AsType[*net.OpError](err); is {
+		return fmt.Sprintf("the connection failed: %s", broken.Err.Error())
 	}
 
 	return err.Error()

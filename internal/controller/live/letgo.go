@@ -28,7 +28,7 @@ func (p *pass) letGo(ctx context.Context) (bool, error) {
 		return true, nil
 	}
 
-	if p.config.Spec.Policy.Suspend || p.config.Spec.Policy.OnRemove == lockstepv1alpha1.RemoveKeep {
+	if policy := p.config.Spec.Policy; policy.Suspend || policy.DryRun || policy.OnRemove == lockstepv1alpha1.RemoveKeep {
 		return true, p.release(ctx)
 	}
 
@@ -49,6 +49,11 @@ func (p *pass) letGo(ctx context.Context) (bool, error) {
 func (p *pass) findEverything(ctx context.Context) error {
 	if err := p.readLast(ctx); err != nil {
 		return err
+	}
+
+	if p.lastLost {
+		p.event(p.config, corev1.EventTypeWarning, telemetry.LiveEventReleasedWithoutRestore, fmt.Sprintf(
+			"the record, Secret %s, was deleted, so what was there before could not be given back", p.config.Status.Record))
 	}
 
 	all := p.last
@@ -88,7 +93,13 @@ func (p *pass) findEverything(ctx context.Context) error {
 
 // orphaned says whether nobody knows any more how to reach the store of a place.
 func (p *pass) orphaned(place live.Place) bool {
-	return p.liveStores.Get(p.storeKey(place.Store)) == nil && p.stores.get(p.storeKey(place.Store)) == nil
+	if p.liveStores.Get(p.storeKey(place.Store)) != nil {
+		return false
+	}
+
+	h := p.stores.get(p.storeKey(place.Store))
+
+	return h == nil || len(h.nodes) == 0
 }
 
 // giveBack writes what was there before, and says why it is not there yet; empty when it is.
@@ -164,6 +175,7 @@ func (p *pass) tellKept(ctx context.Context, why string) {
 	}
 
 	p.liveConfigs.Put(after)
+	p.configChanged(p.config, after)
 	p.config = after
 	p.event(after, corev1.EventTypeWarning, telemetry.LiveEventRollbackPending, why)
 }

@@ -6,6 +6,7 @@ import (
 
 	"k8s.io/apimachinery/pkg/types"
 
+	lockstepv1alpha1 "github.com/lockstep-dev/lockstep/api/lockstep/v1alpha1"
 	"github.com/lockstep-dev/lockstep/internal/live"
 )
 
@@ -36,6 +37,9 @@ type memory struct {
 	prints map[live.Place]string
 	// back is what a change that failed has to come back to.
 	back []live.Target
+	// change is what is being taken back, and failure why.
+	change  *lockstepv1alpha1.LiveChange
+	failure failure
 	// sureAt is when a store that has not answered is known not to come up with a late write any more.
 	sureAt time.Time
 	// retryAt is when a change that failed is tried again, and pause how long the next one waits.

@@ -36,6 +36,7 @@ type node struct {
 	former store.Session
 	err    error
 	tried  bool
+	worked bool
 	broken chan struct{}
 	// news is closed, and replaced, when the session is another one or what is held at the node may be.
 	news chan struct{}
@@ -72,25 +73,27 @@ func (n *node) keep(ctx context.Context) {
 	pause := firstRedial
 
 	for ctx.Err() == nil {
-		session, err := n.open(ctx)
-		if err == nil {
-			pause = firstRedial
-
+		switch session, err := n.open(ctx); {
+		case ctx.Err() != nil:
+			return
+		case err != nil:
+			n.down(err)
+		default:
 			n.up(session)
 
 			select {
 			case <-n.broken:
 			case <-ctx.Done():
+				return
 			}
 
-			continue
-		}
+			// One that has answered is connected to at once. One that lets us in and then does nothing is not asked all the time.
+			if n.answered() {
+				pause = firstRedial
 
-		if ctx.Err() != nil {
-			return
+				continue
+			}
 		}
-
-		n.down(err)
 
 		timer := n.clock.NewTimer(pause)
 		select {
@@ -101,6 +104,29 @@ func (n *node) keep(ctx context.Context) {
 
 		pause = min(2*pause, lastRedial)
 	}
+}
+
+// answered says whether the session has done anything that it was asked.
+func (n *node) answered() bool {
+	n.mu.Lock()
+	defer n.mu.Unlock()
+
+	return n.worked
+}
+
+// work takes note of what a session has said to a call, and returns it.
+func (n *node) work(session store.Session, err error) error {
+	if err != nil {
+		n.failed(session, err)
+
+		return err
+	}
+
+	n.mu.Lock()
+	n.worked = n.worked || n.session == session
+	n.mu.Unlock()
+
+	return nil
 }
 
 func (n *node) open(ctx context.Context) (store.Session, error) {
@@ -122,7 +148,7 @@ func (n *node) open(ctx context.Context) (store.Session, error) {
 func (n *node) up(session store.Session) {
 	n.mu.Lock()
 	former := n.former
-	n.session, n.former, n.err, n.tried = session, nil, nil, true
+	n.session, n.former, n.err, n.tried, n.worked = session, nil, nil, true, false
 
 	select {
 	case <-n.broken:
@@ -160,7 +186,8 @@ func (n *node) get() (store.Session, error) {
 		return n.session, nil
 	case n.former != nil:
 		return n.former, nil
-	case !n.tried:
+	case !n.tried, n.err == nil:
+		// Without an error it was replaced by another node, which is being connected to.
 		return nil, errConnecting
 	}
 
@@ -175,7 +202,7 @@ func (n *node) state() error {
 	switch {
 	case n.session != nil:
 		return nil
-	case !n.tried:
+	case !n.tried, n.err == nil:
 		return errConnecting
 	}
 
@@ -208,11 +235,11 @@ func (n *node) failed(session store.Session, err error) {
 	}
 	n.mu.Unlock()
 
+	session.Close()
+
 	if !current {
 		return
 	}
-
-	session.Close()
 
 	select {
 	case n.broken <- struct{}{}:
@@ -262,11 +289,8 @@ func (n *node) read(ctx context.Context, settings []live.Setting) ([]live.State,
 	}
 
 	states, err := session.Read(ctx, settings)
-	if err != nil {
-		n.failed(session, err)
-	}
 
-	return states, err
+	return states, n.work(session, err)
 }
 
 // apply makes changes on a node.
@@ -278,7 +302,7 @@ func (n *node) apply(ctx context.Context, changes []live.Change) error {
 
 	err = session.Apply(ctx, changes)
 	if err == nil {
-		return nil
+		return n.work(session, nil)
 	}
 
 	if n.isFormer(session) {

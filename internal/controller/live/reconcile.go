@@ -38,6 +38,8 @@ type pass struct {
 	// last is what was recorded of the revision in force, once it was read.
 	last     live.Record
 	lastRead bool
+	// lastLost says that somebody has deleted the record.
+	lastLost bool
 	released []live.Entry
 	// cutOff is what was recorded ahead of changes that came to no end, as far as it is there and not somebody else's.
 	cutOff live.Record
@@ -209,7 +211,7 @@ func (p *pass) asRemembered(ctx context.Context) bool {
 	}
 
 	for name, places := range byStore {
-		h, err := p.stores.unavailable(types.NamespacedName{Namespace: p.where.Namespace, Name: name})
+		h, err := p.stores.unavailable(types.NamespacedName{Namespace: p.where.Namespace, Name: name}, false)
 		if err != nil {
 			continue
 		}
@@ -350,7 +352,7 @@ func (p *pass) store(name string) (*handle, error) {
 		return h, nil
 	}
 
-	h, err := p.stores.unavailable(types.NamespacedName{Namespace: p.where.Namespace, Name: name})
+	h, err := p.stores.unavailable(types.NamespacedName{Namespace: p.where.Namespace, Name: name}, !p.config.DeletionTimestamp.IsZero())
 	if err == nil {
 		if p.handles == nil {
 			p.handles = map[string]*handle{}
@@ -458,7 +460,7 @@ func (p *pass) readLast(ctx context.Context) error {
 	}
 
 	// A record that somebody has deleted cannot be had back: what is in the stores now is then all that is known.
-	p.lastRead = true
+	p.lastRead, p.lastLost = true, err != nil
 
 	return nil
 }

@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"maps"
 	"slices"
+	"strings"
 
 	"k8s.io/apimachinery/pkg/types"
 
@@ -22,6 +23,8 @@ type asked struct {
 	live.Want
 
 	store string
+	// written is the name before it was given the form of the store's type.
+	written string
 	// single says that it comes from settings, not from a whole source.
 	single bool
 }
@@ -142,6 +145,9 @@ func (p *pass) password(s *lockstepv1alpha1.LivePassword, a asked) []asked {
 		return nil
 	}
 
+	// As with the credentials of a LiveStore: a line's end is no part of a password.
+	a.Text = strings.TrimRight(a.Text, "\r\n")
+
 	if !a.Missing && a.Text == "" {
 		a.Objection = "is empty in " + a.Source + ": a password has at least one character"
 	}
@@ -243,6 +249,11 @@ func (p *pass) adapt(a *asked) {
 		a.Setting.Who = defaultWho
 	}
 
+	a.written = a.Setting.Name
+	if a.Setting.Password {
+		a.written = a.Setting.ID()
+	}
+
 	if h.driver.Normalise != nil {
 		a.Setting = h.driver.Normalise(a.Setting)
 	}
@@ -267,12 +278,7 @@ func (p *pass) at(a asked) []live.Want {
 		name = w.Setting.ID()
 	}
 
-	permission := live.Permit(name, h.spec.Settings.Allow, h.spec.Settings.Deny)
-	if w.Missing {
-		permission = live.Open // a whole source that is not there has no names yet
-	}
-
-	switch permission {
+	switch h.permit(a, name) {
 	case live.Denied:
 		w.Objection, w.Missing = "is on the list settings.deny of LiveStore "+a.store, false
 	case live.Unlisted:
@@ -290,6 +296,38 @@ func (p *pass) at(a asked) []live.Want {
 	}
 
 	return wants
+}
+
+// permit looks a setting up in the lists, by the name as it was written and by the one that the store's type has for it.
+func (h *handle) permit(a asked, name string) live.Permission {
+	// A whole source that is not there has no names yet.
+	if a.Missing {
+		return live.Open
+	}
+
+	allow, deny := h.spellings(h.spec.Settings.Allow), h.spellings(h.spec.Settings.Deny)
+	one, other := live.Permit(name, allow, deny), live.Permit(a.written, allow, deny)
+
+	for _, p := range []live.Permission{live.Denied, live.Named, live.Open} {
+		if one == p || other == p {
+			return p
+		}
+	}
+
+	return live.Unlisted
+}
+
+// spellings are the items of a list as they were written, and as the store's type has them.
+func (h *handle) spellings(items []string) []string {
+	all := slices.Clone(items)
+
+	if h.driver.Normalise != nil {
+		for _, item := range items {
+			all = append(all, h.driver.Normalise(live.Setting{Name: item}).Name)
+		}
+	}
+
+	return all
 }
 
 // storeKey is a store of this LiveConfig.

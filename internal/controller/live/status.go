@@ -97,6 +97,8 @@ func (p *pass) tell(ctx context.Context, failed error) error {
 	}
 
 	p.liveConfigs.Put(after)
+	// The answer may have an edit in it that the watch then brings as old news.
+	p.configChanged(before, after)
 	p.tellRest(ctx, before, after)
 
 	return nil
@@ -149,6 +151,9 @@ func (p *pass) tellChange(s *lockstepv1alpha1.LiveConfigStatus, now time.Time) {
 
 	if p.verdict.continued {
 		change.Duration = metav1.Duration{Duration: now.Sub(change.Time.Time).Round(time.Millisecond)}
+	}
+
+	if len(s.History) > 0 && s.History[0].Revision == change.Revision {
 		s.History = slices.Clone(s.History)
 		s.History[0] = *change
 	} else {

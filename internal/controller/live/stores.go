@@ -93,17 +93,24 @@ func (s *stores) reconcile(ctx context.Context, key types.NamespacedName) (time.
 		return 0, nil
 	}
 
-	target, endpoints, p, err := s.target(ctx, live)
+	d, p, err := s.describe(ctx, live)
 	if err != nil {
 		return 0, err
 	}
 
-	next := s.handle(live, target, endpoints, p)
-	if former := s.get(key); former == nil || former.print != next.print || former.generation != next.generation {
+	former := s.get(key)
+
+	// A Secret that is gone takes no connection away: in a namespace that is being deleted it may go first.
+	if p != nil && p.reason == reasonSecretMissing && former != nil && len(former.nodes) > 0 && former.generation == live.Generation {
+		return 0, s.tell(ctx, key, p)
+	}
+
+	next := s.handle(live, d, p)
+	if former == nil || former.print != next.print || former.generation != next.generation {
 		s.replace(key, next) //nolint:contextcheck // connections outlive the pass
 	}
 
-	return 0, s.tell(ctx, key)
+	return 0, s.tell(ctx, key, nil)
 }
 
 // gone lets the connections of a LiveStore go that was deleted, once nobody has anything to give back through them.
@@ -117,40 +124,45 @@ func (s *stores) gone(key types.NamespacedName) {
 	}
 }
 
-// target reads what a LiveStore refers to. A problem is what a person has to mend; an error is the server's.
-func (s *stores) target(ctx context.Context, l *lockstepv1alpha1.LiveStore) (store.Target, []string, *problem, error) {
-	t := store.Target{
+// described is a LiveStore with what it refers to.
+type described struct {
+	store.Target
+
+	endpoints []string
+	// ca are the certificates that are trusted, as they are written.
+	ca []byte
+}
+
+// describe reads what a LiveStore refers to. A problem is what a person has to mend; an error is the server's.
+func (s *stores) describe(ctx context.Context, l *lockstepv1alpha1.LiveStore) (described, *problem, error) {
+	d := described{Target: store.Target{
 		Database: l.Spec.Database, Persist: l.Spec.Persist, HTTP: l.Spec.HTTP,
 		Connect: duration(l.Spec.Timeouts.Connect, defaultTimeout), Command: duration(l.Spec.Timeouts.Command, defaultTimeout),
-	}
+	}}
 
 	if c := l.Spec.Credentials; c != nil {
 		data, p, err := s.secret(ctx, l.Namespace, c.SecretName)
 		if p != nil || err != nil {
-			return t, nil, p, err
+			return d, p, err
 		}
 
 		password, ok := data[c.PasswordKey]
 		if !ok {
-			return t, nil, &problem{reasonSecretMissing, fmt.Sprintf("Secret %s has no key %s, which credentials.passwordKey names",
+			return d, &problem{reasonSecretMissing, fmt.Sprintf("Secret %s has no key %s, which credentials.passwordKey names",
 				c.SecretName, c.PasswordKey)}, nil
 		}
 
-		t.Username, t.Password = strings.TrimSpace(string(data[c.UsernameKey])), strings.TrimRight(string(password), "\r\n")
+		d.Username, d.Password = strings.TrimSpace(string(data[c.UsernameKey])), strings.TrimRight(string(password), "\r\n")
 	}
 
-	var (
-		p   *problem
-		err error
-	)
-
-	if t.TLS, p, err = s.tls(ctx, l); p != nil || err != nil {
-		return t, nil, p, err
+	if p, err := s.tls(ctx, l, &d); p != nil || err != nil {
+		return d, p, err
 	}
 
-	endpoints, p := s.endpoints(l)
+	var p *problem
+	d.endpoints, p = s.endpoints(l)
 
-	return t, endpoints, p, nil
+	return d, p, nil
 }
 
 func (s *stores) secret(ctx context.Context, namespace, name string) (map[string][]byte, *problem, error) {
@@ -168,13 +180,14 @@ func (s *stores) secret(ctx context.Context, namespace, name string) (map[string
 	return secret.Data, nil, nil
 }
 
-func (s *stores) tls(ctx context.Context, l *lockstepv1alpha1.LiveStore) (*tls.Config, *problem, error) {
+// tls adds what is said of TLS.
+func (s *stores) tls(ctx context.Context, l *lockstepv1alpha1.LiveStore, d *described) (*problem, error) {
 	spec := l.Spec.TLS
 	if spec == nil {
-		return nil, nil, nil
+		return nil, nil //nolint:nilnil // there is neither a problem nor an error
 	}
 
-	config := &tls.Config{
+	d.TLS = &tls.Config{
 		MinVersion: tls.VersionTLS12, ServerName: spec.ServerName,
 		InsecureSkipVerify: spec.InsecureSkipVerify, //nolint:gosec // asked for in so many words
 	}
@@ -182,34 +195,34 @@ func (s *stores) tls(ctx context.Context, l *lockstepv1alpha1.LiveStore) (*tls.C
 	if spec.CASecretName != "" {
 		data, p, err := s.secret(ctx, l.Namespace, spec.CASecretName)
 		if p != nil || err != nil {
-			return nil, p, err
+			return p, err
 		}
 
-		config.RootCAs = x509.NewCertPool()
-		if !config.RootCAs.AppendCertsFromPEM(data["ca.crt"]) {
-			return nil, &problem{reasonSecretInvalid, fmt.Sprintf("Secret %s has no certificates in PEM in its key ca.crt", spec.CASecretName)}, nil
+		d.TLS.RootCAs, d.ca = x509.NewCertPool(), data["ca.crt"]
+		if !d.TLS.RootCAs.AppendCertsFromPEM(d.ca) {
+			return &problem{reasonSecretInvalid, fmt.Sprintf("Secret %s has no certificates in PEM in its key ca.crt", spec.CASecretName)}, nil
 		}
 	}
 
 	if spec.CertificateSecretName == "" {
-		return config, nil, nil
+		return nil, nil //nolint:nilnil // there is neither a problem nor an error
 	}
 
 	data, p, err := s.secret(ctx, l.Namespace, spec.CertificateSecretName)
 	if p != nil || err != nil {
-		return nil, p, err
+		return p, err
 	}
 
 	pair, err := tls.X509KeyPair(data[corev1.TLSCertKey], data[corev1.TLSPrivateKeyKey])
 	if err != nil {
 		//nolint:nilerr // what the library says of a key may quote it
-		return nil, &problem{reasonSecretInvalid, fmt.Sprintf("Secret %s has no certificate in tls.crt with its key in tls.key",
+		return &problem{reasonSecretInvalid, fmt.Sprintf("Secret %s has no certificate in tls.crt with its key in tls.key",
 			spec.CertificateSecretName)}, nil
 	}
 
-	config.Certificates = []tls.Certificate{pair}
+	d.TLS.Certificates = []tls.Certificate{pair}
 
-	return config, nil, nil
+	return nil, nil //nolint:nilnil // there is neither a problem nor an error
 }
 
 // endpoints are where the store listens.
@@ -245,13 +258,15 @@ func (s *stores) endpoints(l *lockstepv1alpha1.LiveStore) ([]string, *problem) {
 }
 
 // handle makes what is to be known of a LiveStore, without connecting.
-func (s *stores) handle(l *lockstepv1alpha1.LiveStore, t store.Target, endpoints []string, p *problem) *handle {
+func (s *stores) handle(l *lockstepv1alpha1.LiveStore, d described, p *problem) *handle {
+	t, endpoints := d.Target, d.endpoints
+
 	h := &handle{
 		spec: *l.Spec.DeepCopy(), generation: l.Generation, problem: p, metrics: s.c.Metrics,
 		slots: semaphore.NewWeighted(int64(s.c.Settings.StoreConcurrency)),
 	}
 
-	i := slices.IndexFunc(s.c.Drivers, func(d store.Driver) bool { return d.Type == l.Spec.Type })
+	i := slices.IndexFunc(s.c.Drivers, func(known store.Driver) bool { return known.Type == l.Spec.Type })
 	if i < 0 {
 		h.problem = &problem{reasonTypeNotServed, fmt.Sprintf("this manager has no driver for type %s", l.Spec.Type)}
 		h.driver.Type = l.Spec.Type
@@ -259,7 +274,7 @@ func (s *stores) handle(l *lockstepv1alpha1.LiveStore, t store.Target, endpoints
 		h.driver = s.c.Drivers[i]
 	}
 
-	h.print = s.c.key.digest(fmt.Sprintf("%q %q %q %v %v", t.Username, t.Password, endpoints, printTLS(t.TLS), h.problem))
+	h.print = s.c.key.digest(fmt.Sprintf("%q %q %q %v %v", t.Username, t.Password, endpoints, printTLS(t.TLS, d.ca), h.problem))
 
 	if h.problem != nil {
 		return h
@@ -291,16 +306,12 @@ func (s *stores) handle(l *lockstepv1alpha1.LiveStore, t store.Target, endpoints
 }
 
 // printTLS tells two configurations apart.
-func printTLS(c *tls.Config) string {
+func printTLS(c *tls.Config, ca []byte) string {
 	if c == nil {
 		return ""
 	}
 
-	parts := []any{c.ServerName, c.InsecureSkipVerify}
-
-	if c.RootCAs != nil {
-		parts = append(parts, c.RootCAs.Subjects()) //nolint:staticcheck // the pool is ours, not the system's
-	}
+	parts := []any{c.ServerName, c.InsecureSkipVerify, ca}
 
 	for _, pair := range c.Certificates {
 		parts = append(parts, pair.Certificate)
@@ -350,13 +361,17 @@ func (s *stores) nodeChanged(key types.NamespacedName) {
 }
 
 // tell writes the state of a LiveStore, if it is another one than before.
-func (s *stores) tell(ctx context.Context, key types.NamespacedName) error {
+func (s *stores) tell(ctx context.Context, key types.NamespacedName, p *problem) error {
 	l, h := s.c.liveStores.Get(key), s.get(key)
 	if l == nil || h == nil || l.DeletionTimestamp != nil {
 		return nil
 	}
 
 	reason, message := h.health()
+	if p != nil {
+		reason, message = p.reason, p.message
+	}
+
 	if reason == reasonConnecting {
 		// It will be one or the other in a moment: no write for that.
 		return nil
@@ -397,6 +412,7 @@ func (s *stores) tell(ctx context.Context, key types.NamespacedName) error {
 	}
 
 	s.c.liveStores.Put(after)
+	s.c.storeChanged(l, after)
 	s.c.count()
 
 	if status == metav1.ConditionFalse {
@@ -414,12 +430,13 @@ func duration(d *metav1.Duration, otherwise time.Duration) time.Duration {
 	return d.Duration
 }
 
-// unavailable says why a LiveStore cannot be used at all; nil when it can.
-func (s *stores) unavailable(key types.NamespacedName) (*handle, error) {
+// unavailable says why a LiveStore cannot be used at all; nil when it can. To give something back also the connections of
+// one that was deleted serve.
+func (s *stores) unavailable(key types.NamespacedName, givingBack bool) (*handle, error) {
 	h := s.get(key)
 
 	switch {
-	case h == nil && s.c.liveStores.Get(key) == nil:
+	case s.c.liveStores.Get(key) == nil && (h == nil || !givingBack):
 		return nil, fmt.Errorf("waits: LiveStore %s does not exist", key.Name)
 	case h == nil:
 		return nil, errors.New("waits: LiveStore " + key.Name + " is being connected to")
