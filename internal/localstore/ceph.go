@@ -32,6 +32,9 @@ type CephOptions struct {
 	Config string
 	// Args are added to the monitor's command line, such as "--mon_max_pool_pg_num=77".
 	Args []string
+	// Front is called with the host and port at which the monitor is going to listen, and returns those at which clients reach
+	// it: a client of Ceph goes to where the cluster says that a monitor is, so that a proxy has to be known to it. Nil for none.
+	Front func(listens string) (reached string)
 }
 
 // Ceph is a running cluster of one monitor, which is called "a": no storage, no manager. It checks keys as a real one does.
@@ -41,6 +44,7 @@ type Ceph struct {
 	library *rados.Library
 	admin   *rados.Cluster // set by the first start
 	key     string         // of CephAdmin
+	reached string         // the address for clients
 }
 
 // StartCeph makes a cluster and starts its monitor. ctx bounds the start alone. The error is a [*MissingServerError] when a
@@ -58,11 +62,14 @@ func StartCeph(ctx context.Context, o CephOptions) (*Ceph, error) {
 	if err != nil {
 		return nil, err
 	}
-	c := &Ceph{Server: server, library: rados.New(), key: cephKey(server)}
+	c := &Ceph{Server: server, library: rados.New(), key: cephKey(server), reached: server.Addr()}
+	if o.Front != nil {
+		c.reached = o.Front(server.Addr())
+	}
 	err = c.create(ctx, monitor, mapTool, o.Config)
 	if err == nil {
-		args := append([]string{"-f", "-i", "a", "-c", "ceph.conf", "--public-addrv", c.Endpoint()}, o.Args...)
-		err = c.start(ctx, program{path: monitor, args: args, ready: c.ready})
+		args := []string{"-f", "-i", "a", "-c", "ceph.conf", "--public-addrv", c.Endpoint(), "--public-bind-addr", "v2:" + c.Addr()}
+		err = c.start(ctx, program{path: monitor, args: append(args, o.Args...), ready: c.ready})
 	}
 	if err != nil {
 		return nil, errors.Join(err, c.Stop(ctx))
@@ -72,7 +79,7 @@ func StartCeph(ctx context.Context, o CephOptions) (*Ceph, error) {
 }
 
 // Endpoint is the monitor's address as mon_host has it.
-func (c *Ceph) Endpoint() string { return "[v2:" + c.Addr() + "/0]" }
+func (c *Ceph) Endpoint() string { return "[v2:" + c.reached + "/0]" }
 
 // AdminKey is the key of [CephAdmin].
 func (c *Ceph) AdminKey() string { return c.key }

@@ -2,8 +2,12 @@ package localstore_test
 
 import (
 	"errors"
+	"io"
+	"net"
 	"os"
 	"strings"
+	"sync"
+	"sync/atomic"
 	"syscall"
 	"testing"
 	"time"
@@ -75,5 +79,52 @@ func TestCephKeepsWhatItHasOverAKillAndTakesMoreConfiguration(t *testing.T) {
 	}
 	if _, err := os.Stat(c.Dir() + "/crash"); err == nil {
 		t.Error("a kill was reported as a crash")
+	}
+}
+
+func TestCephIsReachedThroughWhatIsInFrontOfIt(t *testing.T) {
+	t.Parallel()
+	front, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	var (
+		passed atomic.Int32
+		all    sync.WaitGroup
+	)
+	t.Cleanup(func() {
+		_ = front.Close()
+		all.Wait()
+	})
+	c := stores.OwnCeph(t, localstore.CephOptions{Front: func(listens string) string {
+		all.Go(func() {
+			for {
+				client, err := front.Accept()
+				if err != nil {
+					return
+				}
+				server, err := net.Dial("tcp", listens)
+				if err != nil {
+					_ = client.Close()
+
+					continue
+				}
+				passed.Add(1)
+				for from, to := range map[net.Conn]net.Conn{client: server, server: client} {
+					all.Go(func() {
+						defer func() { _, _ = from.Close(), to.Close() }()
+						_, _ = io.Copy(to, from)
+					})
+				}
+			}
+		})
+
+		return front.Addr().String()
+	}})
+	if _, err := c.Admin().Do(t.Context(), map[string]any{"prefix": "config dump"}); err != nil {
+		t.Fatal(err)
+	}
+	if want := "[v2:" + front.Addr().String() + "/0]"; c.Endpoint() != want || passed.Load() == 0 {
+		t.Errorf("its address is %s, want %s; %d connections went there", c.Endpoint(), want, passed.Load())
 	}
 }
