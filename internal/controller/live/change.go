@@ -133,9 +133,75 @@ func (p *pass) hold(ctx context.Context) error {
 		return err
 	}
 
+	if err := p.inherit(ctx); err != nil {
+		return err
+	}
+
 	p.ahead = true
 
-	return p.keep(ctx, p.config, p.nextRecord(p.nextRevision()))
+	return p.keepNext(ctx)
+}
+
+// keepNext writes the record of the next revision. It takes the next number where somebody else has a Secret of the name.
+func (p *pass) keepNext(ctx context.Context) error {
+	const tries = 20
+
+	for range tries {
+		err := p.keep(ctx, p.config, p.nextRecord(p.nextRevision()))
+		if !errors.Is(err, errTaken) {
+			return err
+		}
+
+		p.next++
+	}
+
+	return fmt.Errorf("write the record, Secret %s/%s: %w, and so are the %d after it: rename yours",
+		p.where.Namespace, recordName(p.where.Name, p.next-tries), errTaken, tries-1)
+}
+
+// inherit takes over what is known of settings that a younger LiveConfig has had so far: what was there before it is
+// what was there before us.
+func (p *pass) inherit(ctx context.Context) error {
+	for i := range p.plan.Adopt {
+		e := &p.plan.Adopt[i]
+
+		for _, other := range p.claims.besides(claimOf(p.where.Namespace, e.Place), p.where) {
+			had, err := p.had(ctx, other, e.Place)
+			if err != nil {
+				return err
+			}
+
+			if had != nil {
+				e.Before, e.Hidden = had.Before, had.Hidden
+			}
+		}
+	}
+
+	return nil
+}
+
+// had is what another LiveConfig has recorded of a place that it has; nil when it does not have it.
+func (p *pass) had(ctx context.Context, other types.NamespacedName, place live.Place) (*live.Entry, error) {
+	config := p.liveConfigs.Get(other)
+	if config == nil {
+		return nil, nil //nolint:nilnil // nobody is an answer
+	}
+
+	has := func(s lockstepv1alpha1.SettingStatus) bool { return s.Applied != "" && idOfStatus(s) == idOf(place) }
+	if !slices.ContainsFunc(config.Status.Settings, has) {
+		return nil, nil //nolint:nilnil // nothing is an answer
+	}
+
+	r, err := p.record(ctx, config, config.Status.Revision)
+	if client.IgnoreNotFound(unwrapped(err)) != nil {
+		return nil, err
+	}
+
+	if e, found := r.Find(place); found {
+		return &e, nil
+	}
+
+	return nil, nil //nolint:nilnil // nothing is an answer
 }
 
 // nextRecord is what a revision asks for, together with what could not be let go of yet.
@@ -367,12 +433,12 @@ func (p *pass) succeeded(ctx context.Context) error {
 		return err
 	}
 
-	return p.recordNow(ctx, p.verdict.change.Revision)
+	return p.recordNow(ctx)
 }
 
 // recordNow writes the record of a revision that is in force, unless it was written ahead.
-func (p *pass) recordNow(ctx context.Context, revision int64) error {
-	p.verdict.revision = revision
+func (p *pass) recordNow(ctx context.Context) error {
+	p.verdict.revision = p.verdict.change.Revision
 
 	if p.ahead {
 		return nil
@@ -382,7 +448,10 @@ func (p *pass) recordNow(ctx context.Context, revision int64) error {
 		return err
 	}
 
-	return p.keep(ctx, p.config, p.nextRecord(revision))
+	err := p.keepNext(ctx)
+	p.verdict.revision, p.verdict.change.Revision = p.nextRevision(), p.nextRevision()
+
+	return err
 }
 
 func (p *pass) types() []lockstepv1alpha1.StoreType {
@@ -420,12 +489,20 @@ func (p *pass) failed(ctx context.Context, begun []live.Step, f failure) error {
 	p.memory.back = targets
 
 	if len(lost) > 0 {
-		f.message += fmt.Sprintf("; nobody knows what %s was before, so it may be the new one", joinPlaces(lost))
+		f.message += lostWords(lost)
 	}
 
 	p.verdict.change.Message = f.message
 
 	return p.returnTo(ctx, !f.final)
+}
+
+// tried begins what is said of a setting that a store has refused when it was asked for it alone.
+const tried = "was tried, and taken back: "
+
+// lostWords say of which places nobody knows what was there before.
+func lostWords(places []live.Place) string {
+	return fmt.Sprintf("; nobody knows what %s was before, so it may be the new one", joinPlaces(places))
 }
 
 func joinPlaces(places []live.Place) string {
@@ -440,7 +517,12 @@ func joinPlaces(places []live.Place) string {
 // singly takes back what a change has begun as a whole, and makes its steps one by one, each on its own.
 func (p *pass) singly(ctx context.Context, begun []live.Step) error {
 	all := p.plan.Steps
-	targets, _ := live.WayBack(begun, p.last)
+	targets, lost := live.WayBack(slices.Concat(p.plan.Made, begun), p.last)
+	p.verdict.change.Message = p.verdict.failure.message
+
+	if len(lost) > 0 {
+		p.verdict.change.Message += lostWords(lost)
+	}
 
 	if p.memory.back = targets; !p.isBack(ctx) {
 		return p.returnTo(ctx, false)
@@ -448,7 +530,7 @@ func (p *pass) singly(ctx context.Context, begun []live.Step) error {
 
 	var made []live.Step
 
-	objections := map[live.Place]string{}
+	objections := map[live.Place]*failure{}
 
 	for _, step := range all {
 		p.plan.Steps = []live.Step{step}
@@ -464,13 +546,21 @@ func (p *pass) singly(ctx context.Context, begun []live.Step) error {
 			continue
 		}
 
-		objections[step.Place] = failed.message
+		objections[step.Place] = failed
 
-		if p.memory.back, _ = live.WayBack(p.plan.Steps, p.last); !p.isBack(ctx) {
-			p.verdict.change.Message = failed.message
-
-			return p.returnTo(ctx, !failed.final)
+		if p.memory.back, _ = live.WayBack(p.plan.Steps, p.last); p.isBack(ctx) {
+			continue
 		}
+
+		// What was made stays and is on record; this one is taken back once its store answers.
+		back := p.memory.back
+		if err := p.madeSome(ctx, made, objections); err != nil {
+			return err
+		}
+
+		p.memory.back, p.verdict.failure = back, *failed
+
+		return p.returnTo(ctx, !failed.final)
 	}
 
 	return p.madeSome(ctx, made, objections)
@@ -488,17 +578,24 @@ func (p *pass) isBack(ctx context.Context) bool {
 }
 
 // madeSome tells a change of which only some steps could be made.
-func (p *pass) madeSome(ctx context.Context, made []live.Step, objections map[live.Place]string) error {
+func (p *pass) madeSome(ctx context.Context, made []live.Step, objections map[live.Place]*failure) error {
 	p.plan.Steps = made
-	p.plan.Drop = slices.DeleteFunc(p.plan.Drop, func(place live.Place) bool { return objections[place] != "" })
+	p.plan.Drop = slices.DeleteFunc(p.plan.Drop, func(place live.Place) bool { return objections[place] != nil })
 
 	var messages []string
 
 	for i := range p.plan.Findings {
 		f := &p.plan.Findings[i]
-		if why, failed := objections[f.Place]; failed {
-			f.State, f.Message, f.Applied, f.Stored = lockstepv1alpha1.SettingRefused, why, "", ""
-			messages = append(messages, why)
+		why := objections[f.Place]
+		if why == nil {
+			continue
+		}
+
+		messages = append(messages, why.message)
+
+		f.Applied, f.Stored = "", ""
+		if f.State, f.Message, f.Unreachable = lockstepv1alpha1.SettingRefused, tried+why.message, false; !why.final {
+			f.State, f.Message, f.Unreachable = lockstepv1alpha1.SettingPending, why.message, true
 		}
 	}
 
@@ -608,7 +705,7 @@ func (p *pass) bringBack(ctx context.Context) (left []live.Target, unread []live
 // dropAhead deletes the record that was written ahead of a change that is gone.
 func (p *pass) dropAhead(ctx context.Context) error {
 	revision := p.verdict.change.Revision
-	if revision == p.config.Status.Revision || !slices.Contains(p.records.of(p.where), revision) {
+	if revision == p.config.Status.Revision || !slices.Contains(p.records.of(p.config), revision) {
 		return nil
 	}
 

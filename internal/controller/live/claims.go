@@ -90,6 +90,14 @@ func (c *claims) others(place claimed, key types.NamespacedName) []types.Namespa
 	return keys
 }
 
+// besides are the others who ask for a setting.
+func (c *claims) besides(place claimed, key types.NamespacedName) []types.NamespacedName {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+
+	return c.others(place, key)
+}
+
 // older orders claimants by their age, and those of one second by their name.
 func older(a, b claimant) int {
 	return cmp.Or(a.created.Compare(b.created), cmp.Compare(a.key.String(), b.key.String()))

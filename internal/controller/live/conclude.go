@@ -63,7 +63,7 @@ func (p *pass) recordFound(ctx context.Context) error {
 		p.verdict.change.Trigger, p.verdict.change.Message = string(live.Removed), "nothing had to be given back"
 	}
 
-	return p.recordNow(ctx, p.verdict.change.Revision)
+	return p.recordNow(ctx)
 }
 
 // defaultRetirement is how long a former password stays valid besides the new one.

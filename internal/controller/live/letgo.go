@@ -58,7 +58,7 @@ func (p *pass) findEverything(ctx context.Context) error {
 
 	all := p.last
 
-	for _, revision := range p.records.of(p.where) {
+	for _, revision := range p.records.of(p.config) {
 		if revision == p.config.Status.Revision {
 			continue
 		}

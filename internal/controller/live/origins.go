@@ -3,6 +3,7 @@ package live
 import (
 	"sync"
 
+	"k8s.io/apimachinery/pkg/types"
 	"k8s.io/apimachinery/pkg/util/resourceversion"
 
 	"github.com/lockstep-dev/lockstep/internal/digest"
@@ -13,8 +14,8 @@ import (
 type origin struct {
 	version string
 	content digest.Content
-	// record says that it is a record of ours, of which nothing else is kept.
-	record bool
+	// owner is the LiveConfig whose record it is, of which nothing else is kept; empty for everything else.
+	owner types.UID
 }
 
 // origins are the sources as last seen, by a watch or by a read of our own. It is safe for concurrent use.

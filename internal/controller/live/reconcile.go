@@ -252,24 +252,35 @@ func (p *pass) settle(context.Context) (bool, error) {
 
 // claim takes the settings, unless somebody older has them.
 func (p *pass) claim(context.Context) (bool, error) {
-	now := make([]claimed, 0, len(p.wants))
-	for _, w := range p.wants {
-		now = append(now, claimOf(p.where.Namespace, w.Place))
-	}
-
-	for _, other := range p.claims.set(p.where, p.config.CreationTimestamp.Time, now) {
-		p.wake(other, wakeClaim)
-	}
+	p.claimFor(p.config)
 
 	for i := range p.wants {
 		w := &p.wants[i]
-		if holder := p.claims.holder(now[i]); holder != p.where && w.Objection == "" {
+		if holder := p.claims.holder(claimOf(p.where.Namespace, w.Place)); holder != p.where && w.Objection == "" {
 			w.Objection = fmt.Sprintf("is set by LiveConfig %s, which is older; take it out of one of the two", holder.Name)
 			w.Lost = true
 		}
 	}
 
 	return false, nil
+}
+
+// claimFor claims what is asked for, and what is still to be given back: nobody may take that for what was there before.
+func (p *pass) claimFor(config *lockstepv1alpha1.LiveConfig) {
+	now := make([]claimed, 0, len(p.wants))
+	for _, w := range p.wants {
+		now = append(now, claimOf(p.where.Namespace, w.Place))
+	}
+
+	for _, s := range config.Status.Settings {
+		if s.Applied != "" {
+			now = append(now, claimed{p.storeKey(s.Store), s.ID})
+		}
+	}
+
+	for _, other := range p.claims.set(p.where, config.CreationTimestamp.Time, now) {
+		p.wake(other, wakeClaim)
+	}
 }
 
 // observe asks the stores what they have.
@@ -404,12 +415,17 @@ func (p *pass) findReleased(ctx context.Context) error {
 	}
 
 	for _, e := range p.last.Entries {
-		if !wanted[idOf(e.Place)] && p.stillThere(e.Place) {
+		if !wanted[idOf(e.Place)] && p.stillThere(e.Place) && !p.unnamed(e.Store) {
 			p.released = append(p.released, e)
 		}
 	}
 
 	return nil
+}
+
+// unnamed says whether a whole source is missing for a store, so that nobody knows what it asks for.
+func (p *pass) unnamed(store string) bool {
+	return slices.ContainsFunc(p.wants, func(w live.Want) bool { return w.Store == store && w.Missing && w.Setting.Name == wholeName })
 }
 
 // wanted are the places that are asked for. Of a store that is not there the nodes are those that it had.
@@ -488,7 +504,7 @@ func (p *pass) situation() live.Situation {
 // readCutOff reads what was recorded ahead of changes that came to no end, the newest first: of what they have begun to
 // adopt nothing else tells what was there before.
 func (p *pass) readCutOff(ctx context.Context) error {
-	for _, revision := range slices.Backward(p.records.of(p.where)) {
+	for _, revision := range slices.Backward(p.records.of(p.config)) {
 		if revision <= p.config.Status.Revision {
 			break
 		}
@@ -518,7 +534,7 @@ func (p *pass) nextRevision() int64 {
 		p.next = max(p.next, h[0].Revision)
 	}
 
-	for _, revision := range p.records.of(p.where) {
+	for _, revision := range p.records.of(p.config) {
 		p.next = max(p.next, revision)
 	}
 

@@ -4,7 +4,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"maps"
 	"slices"
 	"strconv"
 	"strings"
@@ -34,18 +33,27 @@ func recordName(config string, revision int64) string {
 	return config + recordInfix + strconv.FormatInt(revision, 10)
 }
 
-func isRecord(o client.Object) bool { return o.GetLabels()[recordLabel] == recordValue }
+// ownerOf is the LiveConfig whose record a Secret is; empty for one that is none.
+func ownerOf(o client.Object) types.UID {
+	owner := metav1.GetControllerOf(o)
+	if o.GetLabels()[recordLabel] != recordValue || owner == nil || owner.Kind != recordKind {
+		return ""
+	}
 
-// records say which revisions of each LiveConfig have a record. It is safe for concurrent use.
-type records struct {
-	mu  sync.Mutex
-	all map[types.NamespacedName]map[int64]bool
+	return owner.UID
 }
 
-func newRecords() *records { return &records{all: map[types.NamespacedName]map[int64]bool{}} }
+// records say which revisions of each LiveConfig have a record, and whose it is: one of the same name may have been there
+// before. It is safe for concurrent use.
+type records struct {
+	mu  sync.Mutex
+	all map[types.NamespacedName]map[int64]types.UID
+}
 
-// seen takes note of a record that is there or gone.
-func (r *records) seen(secret types.NamespacedName, there bool) {
+func newRecords() *records { return &records{all: map[types.NamespacedName]map[int64]types.UID{}} }
+
+// seen takes note of a record that is there, or with no owner that is gone.
+func (r *records) seen(secret types.NamespacedName, owner types.UID) {
 	i := strings.LastIndex(secret.Name, recordInfix)
 	if i < 0 {
 		return
@@ -64,10 +72,10 @@ func (r *records) seen(secret types.NamespacedName, there bool) {
 	known := r.all[config]
 
 	switch {
-	case there && known == nil:
-		r.all[config] = map[int64]bool{revision: true}
-	case there:
-		known[revision] = true
+	case owner != "" && known == nil:
+		r.all[config] = map[int64]types.UID{revision: owner}
+	case owner != "":
+		known[revision] = owner
 	default:
 		delete(known, revision)
 
@@ -78,11 +86,21 @@ func (r *records) seen(secret types.NamespacedName, there bool) {
 }
 
 // of returns the revisions of a LiveConfig that have a record, the newest last.
-func (r *records) of(config types.NamespacedName) []int64 {
+func (r *records) of(config *lockstepv1alpha1.LiveConfig) []int64 {
 	r.mu.Lock()
 	defer r.mu.Unlock()
 
-	return slices.Sorted(maps.Keys(r.all[config]))
+	var revisions []int64
+
+	for revision, owner := range r.all[client.ObjectKeyFromObject(config)] {
+		if owner == config.UID {
+			revisions = append(revisions, revision)
+		}
+	}
+
+	slices.Sort(revisions)
+
+	return revisions
 }
 
 // record reads a revision; the zero record when there is none. One of a LiveConfig that had the name before is none: the
@@ -111,8 +129,10 @@ func (c *Controller) record(ctx context.Context, owner *lockstepv1alpha1.LiveCon
 	return r, nil
 }
 
-// keep writes a record. One of the same revision that is there already was left by a pass that was cut off; it is
-// replaced.
+// errTaken says that a Secret of somebody else has the name of a record.
+var errTaken = errors.New("a Secret of this name is there already")
+
+// keep writes a record. The error is errTaken when its name is not free.
 func (c *Controller) keep(ctx context.Context, owner *lockstepv1alpha1.LiveConfig, r live.Record) error {
 	content, err := r.Encode()
 	if err != nil {
@@ -133,18 +153,14 @@ func (c *Controller) keep(ctx context.Context, owner *lockstepv1alpha1.LiveConfi
 
 	err = c.Client.Create(ctx, secret.DeepCopy())
 	if apierrors.IsAlreadyExists(err) {
-		if err := c.remove(ctx, client.ObjectKeyFromObject(owner), r.Revision); err != nil {
-			return err
-		}
-
-		err = c.Client.Create(ctx, secret.DeepCopy())
+		return errTaken
 	}
 
 	if err != nil {
 		return fmt.Errorf("write the record of revision %d, Secret %s/%s: %w", r.Revision, secret.Namespace, secret.Name, discreet(err))
 	}
 
-	c.records.seen(client.ObjectKeyFromObject(secret), true)
+	c.records.seen(client.ObjectKeyFromObject(secret), owner.UID)
 
 	return nil
 }
@@ -159,10 +175,13 @@ func (c *Controller) remove(ctx context.Context, config types.NamespacedName, re
 		return fmt.Errorf("delete the record of revision %d, Secret %s/%s: %w", revision, secret.Namespace, secret.Name, err)
 	}
 
-	c.records.seen(client.ObjectKeyFromObject(secret), false)
+	c.records.seen(client.ObjectKeyFromObject(secret), "")
 
 	return nil
 }
+
+// errNotAccepted is a server's refusal without its text.
+var errNotAccepted = errors.New("the server does not accept it")
 
 // discreet is a server's error about a Secret without what it may quote of it: a validation error has the value.
 func discreet(err error) error {
@@ -170,5 +189,5 @@ func discreet(err error) error {
 		return err
 	}
 
-	return errors.New("the server does not accept it")
+	return errNotAccepted
 }

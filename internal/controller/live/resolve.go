@@ -62,7 +62,7 @@ func (p *pass) remember() {
 
 		for _, s := range p.config.Status.Settings {
 			if s.State == lockstepv1alpha1.SettingRefused && idOf(w.Place) == idOfStatus(s) &&
-				w.Objection == "" && s.Digest == p.key.digest(w.Text) {
+				w.Objection == "" && s.Digest == p.key.digest(w.Text) && strings.HasPrefix(s.Message, tried) {
 				w.Objection = s.Message
 			}
 		}
@@ -155,6 +155,9 @@ func (p *pass) password(s *lockstepv1alpha1.LivePassword, a asked) []asked {
 	return []asked{a}
 }
 
+// wholeName stands for the settings of a source that is not there.
+const wholeName = "*"
+
 // whole is what the keys of a ConfigMap or a Secret ask for.
 func (p *pass) whole(f *lockstepv1alpha1.LiveSource) []asked {
 	k, optional := wholeSource(p.where.Namespace, f)
@@ -166,7 +169,7 @@ func (p *pass) whole(f *lockstepv1alpha1.LiveSource) []asked {
 			return nil
 		}
 
-		a.Setting, a.Missing = settingOf(f.LiveScope, "*"), true
+		a.Setting, a.Missing = settingOf(f.LiveScope, wholeName), true
 		a.Objection = fmt.Sprintf("waits: %s %s does not exist", k.Kind, k.Name)
 
 		return []asked{a}

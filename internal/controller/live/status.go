@@ -99,6 +99,11 @@ func (p *pass) tell(ctx context.Context, failed error) error {
 	p.liveConfigs.Put(after)
 	// The answer may have an edit in it that the watch then brings as old news.
 	p.configChanged(before, after)
+
+	if !p.verdict.continued && p.verdict.kind != verdictSuspended {
+		p.claimFor(after)
+	}
+
 	p.tellRest(ctx, before, after)
 
 	return nil
@@ -191,7 +196,7 @@ func (p *pass) tellRest(ctx context.Context, before, after *lockstepv1alpha1.Liv
 		p.event(p.config, corev1.EventTypeWarning, eventFor(is.Reason), is.Message)
 	}
 
-	for _, revision := range p.records.of(p.where) {
+	for _, revision := range p.records.of(p.config) {
 		if revision >= after.Status.Revision || p.returningTo(after, revision) {
 			continue
 		}
@@ -273,7 +278,7 @@ func (p *pass) settings(now time.Time) []lockstepv1alpha1.SettingStatus {
 			s.Message = "the change has failed and was taken back"
 		}
 
-		if known && s.Applied == "" {
+		if known && s.Applied == "" && !p.lost(f.Place) {
 			s.Applied, s.Stored = was.Applied, was.Stored
 		}
 

@@ -170,8 +170,8 @@ func watchSource(c *Controller, kind refs.Kind, object client.Object, list clien
 		Strip: func(o client.Object) *origin {
 			k := refs.Key{Kind: kind, Namespace: o.GetNamespace(), Name: o.GetName()}
 
-			if kind == refs.Secret && isRecord(o) {
-				return &origin{version: o.GetResourceVersion(), record: true}
+			if owner := ownerOf(o); kind == refs.Secret && owner != "" {
+				return &origin{version: o.GetResourceVersion(), owner: owner}
 			}
 
 			if len(c.index.Dependents(k)) == 0 {
@@ -198,8 +198,13 @@ func originOf(o client.Object) origin {
 }
 
 func (c *Controller) sourceChanged(kind refs.Kind, ch source.Change[origin]) {
-	if ch.New != nil && ch.New.record || ch.Old != nil && ch.Old.record {
-		c.records.seen(ch.Key, ch.New != nil && ch.New.record)
+	switch {
+	case ch.New != nil && ch.New.owner != "":
+		c.records.seen(ch.Key, ch.New.owner)
+
+		return
+	case ch.Old != nil && ch.Old.owner != "":
+		c.records.seen(ch.Key, "")
 
 		return
 	}
