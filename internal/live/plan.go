@@ -238,7 +238,7 @@ func (p Plan) Held() Plan {
 		}
 	}
 
-	return Plan{Findings: findings, together: p.together}
+	return Plan{Findings: findings, Made: p.Made, together: p.together}
 }
 
 // noLongerBut says besides why a place is still ours.
@@ -349,15 +349,15 @@ func (s Situation) back(step Step, state State, before Entry) (to Change, known 
 
 // made is the step that a change which was cut off has made at a place that has what is wanted.
 func (s Situation) made(w Want, state State, before Entry) (step Step, made bool) {
-	if !s.half(w.Place, state) {
-		return Step{}, false
-	}
-
 	step = Step{Place: w.Place, Change: change(w), Reason: Changed}
 
-	owned, ours := s.Owned[w.Place]
-	if ours {
-		return step, owned.Applied != s.Digest(w.Text)
+	// A mere change of a value has no record ahead: that it is not the one that was last in force tells it.
+	if owned, ours := s.Owned[w.Place]; ours {
+		return step, owned.Applied != s.Digest(w.Text) && owned.Stored != s.Digest(state.Stored.Text)
+	}
+
+	if !s.half(w.Place, state) {
+		return Step{}, false
 	}
 
 	step.Reason = Adopted

@@ -44,7 +44,9 @@ type Options[V any] struct {
 	// Changed is told about every change of what is kept, in the order of the server's events for one object.
 	// It runs on the informer's goroutine: it must not block.
 	Changed func(Change[V])
-	Log     logr.Logger
+	// TellUnkept has Changed told also of the deletion of objects that are not kept, with neither Old nor New.
+	TellUnkept bool
+	Log        logr.Logger
 }
 
 // Informer lists and watches one kind and keeps what Strip returns. It is safe for concurrent use.
@@ -201,9 +203,33 @@ func (i *Informer[V]) Delete(obj any) error {
 		return err
 	}
 
+	if i.options.TellUnkept && !i.keeps(key) {
+		i.options.Changed(Change[V]{Key: key})
+
+		return nil
+	}
+
 	i.put(key, nil, false)
 
 	return nil
+}
+
+func (i *Informer[V]) keeps(key types.NamespacedName) bool {
+	i.mu.RLock()
+	defer i.mu.RUnlock()
+
+	return i.items[key] != nil
+}
+
+// Keep takes note of an object that Strip has dropped and that somebody came to need since: its end will be told. What is
+// kept already stays as it is.
+func (i *Informer[V]) Keep(key types.NamespacedName, value *V) {
+	i.mu.Lock()
+	defer i.mu.Unlock()
+
+	if i.items[key] == nil {
+		i.items[key] = value
+	}
 }
 
 // Replace compares a complete list with what is kept: the first one, and one after every gap in the watch.

@@ -58,7 +58,13 @@ func (p *pass) change(ctx context.Context) (bool, error) {
 		Trigger: live.Trigger(p.plan.Steps, p.wants), Changed: changedNames(p.plan.Steps),
 	}
 
-	begun, failed := p.advance(ctx)
+	var begun []live.Step
+
+	failed := p.retirePending(ctx)
+	if failed == nil {
+		begun, failed = p.advance(ctx)
+	}
+
 	if failed == nil {
 		failed = p.verify(ctx)
 	}

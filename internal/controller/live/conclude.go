@@ -2,11 +2,14 @@ package live
 
 import (
 	"context"
+	"fmt"
+	"maps"
 	"slices"
 	"time"
 
 	corev1 "k8s.io/api/core/v1"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"sigs.k8s.io/controller-runtime/pkg/client"
 
 	lockstepv1alpha1 "github.com/lockstep-dev/lockstep/api/lockstep/v1alpha1"
 	"github.com/lockstep-dev/lockstep/internal/live"
@@ -14,7 +17,7 @@ import (
 	"github.com/lockstep-dev/lockstep/internal/telemetry"
 )
 
-// conclude records what is in force, and looks after what is due later.
+// conclude records what is in force.
 func (p *pass) conclude(ctx context.Context) (bool, error) {
 	if p.verdict.change == nil {
 		if p.verdict.kind == verdictNone {
@@ -29,8 +32,6 @@ func (p *pass) conclude(ctx context.Context) (bool, error) {
 			return false, err
 		}
 	}
-
-	p.retire(ctx)
 
 	return true, nil
 }
@@ -69,8 +70,8 @@ func (p *pass) recordFound(ctx context.Context) error {
 // defaultRetirement is how long a former password stays valid besides the new one.
 const defaultRetirement = time.Hour
 
-// retirement is when the former password of a place is made invalid; zero when it is not asked for.
-func (p *pass) retirement(place live.Place) time.Time {
+// retireTime is when the former password of a place is made invalid; zero when it is not asked for.
+func (p *pass) retireTime(place live.Place) time.Time {
 	for _, s := range p.config.Spec.Settings {
 		if s.Password == nil || s.Password.Mode != lockstepv1alpha1.PasswordDual || !p.isOf(&s, place) {
 			continue
@@ -98,22 +99,31 @@ func (p *pass) isOf(s *lockstepv1alpha1.LiveSetting, place live.Place) bool {
 }
 
 // due says whether a former password is to be made invalid now.
-func (p *pass) due() bool {
-	return slices.ContainsFunc(p.config.Status.Settings, func(s lockstepv1alpha1.SettingStatus) bool {
-		return s.RetireAt != nil && !s.RetireAt.After(p.begun)
-	})
+func (p *pass) due(s lockstepv1alpha1.SettingStatus) bool {
+	return s.RetireAt != nil && !s.RetireAt.After(p.begun)
 }
 
-// untilRetirement is how long the next former password stays valid; zero when there is none.
+// untilRetirement is how long the next former password stays valid; zero when there is none. One that could not be made
+// invalid is tried again after a while.
 func (p *pass) untilRetirement() time.Duration {
 	var wait time.Duration
 
-	for _, s := range p.config.Status.Settings {
+	config := p.liveConfigs.Get(p.where)
+	if config == nil {
+		return 0
+	}
+
+	for _, s := range config.Status.Settings {
 		if s.RetireAt == nil {
 			continue
 		}
 
-		if d := max(s.RetireAt.Sub(p.begun), time.Second); wait == 0 || d < wait {
+		d := s.RetireAt.Sub(p.begun)
+		if d <= 0 {
+			d = firstPause
+		}
+
+		if d = max(d, time.Second); wait == 0 || d < wait {
 			wait = d
 		}
 	}
@@ -121,38 +131,90 @@ func (p *pass) untilRetirement() time.Duration {
 	return wait
 }
 
-// retire makes former passwords invalid whose time is over.
-func (p *pass) retire(ctx context.Context) {
-	for _, s := range p.config.Status.Settings {
-		if s.RetireAt == nil || s.RetireAt.After(p.begun) {
+// retirement makes former passwords invalid whose time is over, whatever else is to be done or cannot be done.
+func (p *pass) retirement(ctx context.Context) (bool, error) {
+	if !slices.ContainsFunc(p.config.Status.Settings, p.due) || p.config.Spec.Policy.DryRun {
+		return false, nil
+	}
+
+	if err := p.readLast(ctx); err != nil {
+		return false, err
+	}
+
+	after := p.config.DeepCopy()
+
+	for i := range after.Status.Settings {
+		s := &after.Status.Settings[i]
+		if !p.due(*s) {
 			continue
 		}
 
-		for _, w := range p.wants {
-			if idOf(w.Place) != idOfStatus(s) || w.Objection != "" || p.rotated(w.Place) {
-				continue
-			}
+		e, recorded := p.recorded(*s)
+		if recorded && !p.retireOne(ctx, e) {
+			continue
+		}
 
-			if p.retireOne(ctx, w) {
-				p.verdict.retired = append(p.verdict.retired, w.Place)
-			} else {
-				p.again = p.backOff(firstPause)
-			}
+		s.RetireAt = nil
+
+		if stored := p.storedNow(ctx, e.Place); stored != "" {
+			s.Stored = stored
 		}
 	}
+
+	if sameStatus(p.config.Status, after.Status) {
+		return false, nil
+	}
+
+	if err := p.Client.Status().Patch(ctx, after, client.MergeFrom(p.config)); err != nil {
+		return false, fmt.Errorf("write the status of LiveConfig %s: %w", p.where, err)
+	}
+
+	p.liveConfigs.Put(after)
+	p.configChanged(p.config, after)
+	p.config = after
+
+	return false, nil
 }
 
-// rotated says whether this very pass has made a password the former one.
-func (p *pass) rotated(place live.Place) bool {
-	return slices.ContainsFunc(p.plan.Steps, func(s live.Step) bool { return s.Place == place })
+// recorded is what is in force at a place of the status.
+func (p *pass) recorded(s lockstepv1alpha1.SettingStatus) (live.Entry, bool) {
+	i := slices.IndexFunc(p.last.Entries, func(e live.Entry) bool { return idOf(e.Place) == idOfStatus(s) })
+	if i < 0 {
+		return live.Entry{}, false
+	}
+
+	return p.last.Entries[i], true
 }
 
-func (p *pass) retireOne(ctx context.Context, w live.Want) bool {
-	h, err := p.store(w.Store)
+// retirePending makes former passwords invalid before another one becomes the former: no more than two are ever valid.
+func (p *pass) retirePending(ctx context.Context) *failure {
+	for _, s := range p.config.Status.Settings {
+		changes := slices.ContainsFunc(p.plan.Steps, func(step live.Step) bool {
+			return step.Change.Keep && idOf(step.Place) == idOfStatus(s)
+		})
+		if s.RetireAt == nil || !changes {
+			continue
+		}
+
+		if err := p.readLast(ctx); err != nil {
+			return &failure{message: err.Error()}
+		}
+
+		if e, recorded := p.recorded(s); recorded && !p.retireOne(ctx, e) {
+			return &failure{message: e.Place.String() + ": the password before the last one could not be made invalid"}
+		}
+	}
+
+	return nil
+}
+
+// retireOne makes the password that is in force at a place the only one.
+func (p *pass) retireOne(ctx context.Context, e live.Entry) bool {
+	h, err := p.store(e.Store)
 	if err == nil {
-		err = h.with(ctx, w.Node, telemetry.StoreApply, func(s store.Session) error {
+		err = h.with(ctx, e.Node, telemetry.StoreApply, func(s store.Session) error {
 			if retirer, can := s.(store.Retirer); can {
-				return retirer.Retire(ctx, w.Setting.Role, w.Text)
+				return retirer.Retire(ctx, e.Setting.Role, e.Text)
 			}
 
 			return nil
@@ -161,33 +223,41 @@ func (p *pass) retireOne(ctx context.Context, w live.Want) bool {
 
 	if err != nil {
 		p.Log.Info("a former password could not be made invalid; it is tried again", "liveconfig", p.where.String(),
-			"role", w.Setting.Role, "reason", p.failure(live.NodeOf(w.Place), err).message)
+			"setting", e.Place.String(), "reason", p.failure(live.NodeOf(e.Place), err).message)
 
 		return false
 	}
 
 	p.event(p.config, corev1.EventTypeNormal, telemetry.LiveEventPasswordRetired,
-		w.Place.String()+": the former password is no longer valid")
-	p.lookAgain(ctx, w)
+		e.Place.String()+": the former password is no longer valid")
 
 	return true
 }
 
-// lookAgain takes note of what a store says after a password was retired: it is another verifier.
-func (p *pass) lookAgain(ctx context.Context, w live.Want) {
-	h, err := p.store(w.Store)
+// storedNow is the digest of what a store says of a place; empty when it cannot be asked, or does not tell.
+func (p *pass) storedNow(ctx context.Context, place live.Place) string {
+	h, err := p.store(place.Store)
 	if err != nil {
-		return
+		return ""
 	}
 
-	states, _ := h.read(ctx, w.Store, []live.Place{w.Place})
-	for place, state := range states {
-		p.states[place] = state
+	states, _ := h.read(ctx, place.Store, []live.Place{place})
 
-		for i := range p.plan.Findings {
-			if f := &p.plan.Findings[i]; f.Place == place && f.Stored != "" {
-				f.Stored = p.key.digest(state.Stored.Text)
-			}
-		}
+	state, known := states[place]
+	if !known || state.Hidden {
+		return ""
 	}
+
+	p.memory.prints = maps.Clone(p.memory.prints)
+	if p.memory.prints != nil {
+		p.memory.prints[place] = p.print(state)
+		p.memories.setPrints(p.where, p.memory.prints)
+	}
+
+	return p.key.digest(state.Stored.Text)
+}
+
+// rotated says whether this very pass has changed a place.
+func (p *pass) rotated(place live.Place) bool {
+	return slices.ContainsFunc(p.plan.Steps, func(s live.Step) bool { return s.Place == place })
 }

@@ -9,6 +9,7 @@ import (
 
 	"github.com/go-logr/logr"
 	"golang.org/x/sync/semaphore"
+	corev1 "k8s.io/api/core/v1"
 	"k8s.io/apimachinery/pkg/types"
 	"k8s.io/client-go/tools/events"
 	"k8s.io/client-go/util/workqueue"
@@ -58,6 +59,7 @@ type Controller struct {
 	// index says who depends on a Secret, a ConfigMap or a LiveStore.
 	index    *refs.Index[dependent]
 	origins  *origins
+	sources  map[refs.Kind]*source.Informer[origin]
 	records  *records
 	claims   *claims
 	stores   *stores
@@ -89,6 +91,10 @@ func New(o Options) *Controller {
 		storeQueue:  queue.New[types.NamespacedName]("live-stores", o.Clock, o.Settings.FirstRetry, o.Settings.LastRetry),
 	}
 	c.stores = &stores{c: c, handles: map[types.NamespacedName]*handle{}}
+	c.sources = map[refs.Kind]*source.Informer[origin]{
+		refs.Secret:    watchSource(c, refs.Secret, &corev1.Secret{}, &corev1.SecretList{}),
+		refs.ConfigMap: watchSource(c, refs.ConfigMap, &corev1.ConfigMap{}, &corev1.ConfigMapList{}),
+	}
 	c.services = &services{c: c, followed: map[types.NamespacedName]*followed{}}
 
 	return c

@@ -5,6 +5,9 @@ import (
 	"errors"
 	"fmt"
 	"slices"
+	"time"
+
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 
 	lockstepv1alpha1 "github.com/lockstep-dev/lockstep/api/lockstep/v1alpha1"
 	"github.com/lockstep-dev/lockstep/internal/live"
@@ -27,6 +30,8 @@ func (p *pass) precheck(ctx context.Context) (bool, error) {
 	_, blocked := p.plan.Blocked()
 
 	switch {
+	case blocked && !p.bestEffort() && len(p.plan.Made) > 0 && p.refuses():
+		return true, p.takeBack(ctx)
 	case blocked && !p.bestEffort():
 		p.plan = p.plan.Held()
 		p.verdict = verdict{kind: verdictBlocked}
@@ -35,6 +40,21 @@ func (p *pass) precheck(ctx context.Context) (bool, error) {
 	}
 
 	return p.verdict.kind != verdictNone, nil
+}
+
+// refuses says whether something is refused, which waiting does not mend.
+func (p *pass) refuses() bool {
+	return slices.ContainsFunc(p.plan.Findings, func(f live.Finding) bool { return f.State == lockstepv1alpha1.SettingRefused })
+}
+
+// takeBack takes back what a change that was cut off has made, since the rest of it is refused.
+func (p *pass) takeBack(ctx context.Context) error {
+	p.verdict.change = &lockstepv1alpha1.LiveChange{
+		Revision: p.nextRevision(), Time: metav1.NewTime(p.begun.Truncate(time.Second)),
+		Trigger: live.Trigger(p.plan.Made, p.wants), Changed: changedNames(p.plan.Made),
+	}
+
+	return p.failed(context.WithoutCancel(ctx), nil, failure{message: p.list(reasonOfBlocked), final: true})
 }
 
 func (p *pass) bestEffort() bool {

@@ -69,7 +69,7 @@ func (c *Controller) reconcile(ctx context.Context, where types.NamespacedName) 
 	p.memory, p.woken, p.since, p.noticed = c.memories.take(where)
 
 	phases := []phase{
-		p.letGo, p.suspended, p.connected, p.rest, p.settle, p.resolve, p.claim, p.observe, p.comeBack, p.decide, p.precheck, p.change, p.conclude,
+		p.letGo, p.suspended, p.connected, p.retirement, p.rest, p.settle, p.resolve, p.claim, p.observe, p.comeBack, p.decide, p.precheck, p.change, p.conclude,
 	}
 
 	defer p.told()
@@ -83,6 +83,10 @@ func (c *Controller) reconcile(ctx context.Context, where types.NamespacedName) 
 		c.memories.again(where, p.woken|wakeSpec, p.since)
 
 		return 0, told
+	}
+
+	if wait := p.untilRetirement(); wait > 0 && (p.again == 0 || wait < p.again) {
+		p.again = wait
 	}
 
 	return p.again, err
@@ -148,7 +152,7 @@ func (p *pass) connected(context.Context) (bool, error) {
 // rest ends a pass for which nothing has changed: neither what is asked for nor, as far as can be told without a value,
 // what the stores have.
 func (p *pass) rest(ctx context.Context) (bool, error) {
-	if p.woken&wakeClaim != 0 || len(p.memory.back) > 0 || p.returning() || p.due() || !p.Controller.unchanged(p.config) {
+	if p.woken&wakeClaim != 0 || len(p.memory.back) > 0 || p.returning() || !p.Controller.unchanged(p.config) {
 		return false, nil
 	}
 
@@ -162,8 +166,6 @@ func (p *pass) rest(ctx context.Context) (bool, error) {
 
 		return true, nil
 	case at.IsZero() && p.memory.full && !p.unsettled() && (p.woken&(wakeStore|wakeDrift) == 0 || p.asRemembered(ctx)):
-		p.again = p.untilRetirement()
-
 		return true, nil
 	}
 

@@ -225,11 +225,11 @@ func (s *contents) load(ctx context.Context, k refs.Key) error {
 
 	switch {
 	case apierrors.IsNotFound(err):
-		s.c.origins.drop(k)
 	case err != nil:
 		return fmt.Errorf("read %s: %w", k, err)
 	default:
 		o := originOf(object)
+		s.c.sources[k.Kind].Keep(client.ObjectKeyFromObject(object), &o)
 		s.c.origins.put(k, o)
 
 		seen.ResourceVersion, seen.Digest = o.version, s.c.sourcePrint(o, s.keys[k])

@@ -54,7 +54,6 @@ type verdict struct {
 	// revision has a record and is in force; zero when it is the one before.
 	revision int64
 	failure  failure
-	retired  []live.Place
 }
 
 // tell writes the status, once, if it is another one than before.
@@ -316,26 +315,15 @@ func (p *pass) retireAt(place live.Place, was lockstepv1alpha1.SettingStatus) *m
 	change := p.verdict.change
 	applied := change != nil && change.Outcome == lockstepv1alpha1.ChangeApplied && p.rotated(place)
 
-	switch {
-	case slices.Contains(p.verdict.retired, place):
-		return nil
-	case applied && place.Setting.Password:
-		at := p.retirement(place)
-		if at.IsZero() {
-			return nil
-		}
-
-		wait := max(at.Sub(p.Clock.Now()), time.Second)
-		if p.again == 0 || wait < p.again {
-			p.again = wait
-		}
-
-		return new(metav1.NewTime(at.Truncate(time.Second)))
-	case was.RetireAt != nil && p.again == 0:
-		p.again = p.untilRetirement()
+	if !applied || !place.Setting.Password {
+		return was.RetireAt
 	}
 
-	return was.RetireAt
+	if at := p.retireTime(place); !at.IsZero() {
+		return new(metav1.NewTime(at.Truncate(time.Second)))
+	}
+
+	return nil
 }
 
 // redact takes values of Secrets out of a text that is about to be told. It is a second line: no text should have one.

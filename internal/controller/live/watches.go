@@ -30,10 +30,7 @@ func (c *Controller) watch(ctx context.Context) bool {
 
 	c.count()
 
-	return c.run(ctx,
-		watchSource(c, refs.Secret, &corev1.Secret{}, &corev1.SecretList{}),
-		watchSource(c, refs.ConfigMap, &corev1.ConfigMap{}, &corev1.ConfigMapList{}),
-	)
+	return c.run(ctx, c.sources[refs.Secret], c.sources[refs.ConfigMap])
 }
 
 // informer is a [source.Informer] of any kind.
@@ -164,7 +161,7 @@ func (c *Controller) forget(key types.NamespacedName) {
 }
 
 // watchSource returns an informer that keeps digests of what somebody refers to, and of our own records that they exist.
-func watchSource(c *Controller, kind refs.Kind, object client.Object, list client.ObjectList) informer {
+func watchSource(c *Controller, kind refs.Kind, object client.Object, list client.ObjectList) *source.Informer[origin] {
 	return source.NewInformer(source.Options[origin]{
 		Client: c.Client, Object: object, List: list, Log: c.Log.WithValues("watch", kind),
 		Strip: func(o client.Object) *origin {
@@ -181,6 +178,8 @@ func watchSource(c *Controller, kind refs.Kind, object client.Object, list clien
 			return new(originOf(o))
 		},
 		Changed: func(ch source.Change[origin]) { c.sourceChanged(kind, ch) },
+		// It may have been dropped before somebody came to refer to it.
+		TellUnkept: true,
 	})
 }
 
