@@ -86,6 +86,7 @@ type (
 		Who      string  `json:"who,omitempty"`
 		Database string  `json:"database,omitempty"`
 		Role     string  `json:"role,omitempty"`
+		Alias    string  `json:"alias,omitempty"`
 		Prefix   string  `json:"prefix,omitempty"`
 		Name     string  `json:"name,omitempty"`
 		Password bool    `json:"password,omitempty"`
@@ -106,7 +107,7 @@ func (r Record) Encode() ([]byte, error) {
 		}
 
 		j := entryJSON{
-			Store: e.Store, Node: e.Node, Who: e.Setting.Who, Database: e.Setting.Database, Role: e.Setting.Role,
+			Store: e.Store, Node: e.Node, Who: e.Setting.Who, Database: e.Setting.Database, Role: e.Setting.Role, Alias: e.Setting.Alias,
 			Prefix: e.Setting.Prefix, Name: e.Setting.Name, Password: e.Setting.Password, Hidden: e.Hidden, Value: []byte(e.Text),
 		}
 		if e.Before.Set {
@@ -137,7 +138,7 @@ func DecodeRecord(text []byte) (Record, error) {
 	for _, j := range in.Entries {
 		e := Entry{
 			Place: Place{Store: j.Store, Node: j.Node, Setting: Setting{
-				Who: j.Who, Database: j.Database, Role: j.Role, Prefix: j.Prefix, Name: j.Name, Password: j.Password,
+				Who: j.Who, Database: j.Database, Role: j.Role, Alias: j.Alias, Prefix: j.Prefix, Name: j.Name, Password: j.Password,
 			}},
 			Hidden: j.Hidden, Text: string(j.Value),
 		}

@@ -1,6 +1,7 @@
 package live
 
 import (
+	"cmp"
 	"strings"
 	"unicode/utf8"
 )
@@ -12,6 +13,8 @@ type Setting struct {
 	// Database and Role say for which database, for which role, or for which role in which database alone a PostgreSQL
 	// parameter holds. Role is also whose password it is.
 	Database, Role string
+	// Alias stands for the role of a password in everything that is told, where the role's name is not to be told.
+	Alias string
 	// Prefix comes before the name of an etcd key, and is {prefix} in an HTTP path.
 	Prefix string
 	// Name as the store calls it; empty for a password.
@@ -23,7 +26,7 @@ type Setting struct {
 // ID is the setting as people read it: "global/mon_max_pg_per_osd", "work_mem", "database=shop/work_mem", "password=app".
 func (s Setting) ID() string {
 	if s.Password {
-		return "password=" + s.Role
+		return "password=" + cmp.Or(s.Alias, s.Role)
 	}
 
 	var b strings.Builder

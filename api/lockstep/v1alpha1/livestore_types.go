@@ -123,6 +123,8 @@ type LiveStoreSpec struct {
 }
 
 // ServiceReference is a port of a Service in the same namespace.
+//
+// +kubebuilder:validation:XValidation:rule="has(self.eachEndpoint) && self.eachEndpoint || self.port.matches('^[0-9]+$')",message="port is a number: only with eachEndpoint it may be a name"
 type ServiceReference struct {
 	// Name of the Service.
 	//
@@ -130,7 +132,8 @@ type ServiceReference struct {
 	// +kubebuilder:validation:MinLength=1
 	// +kubebuilder:validation:MaxLength=63
 	Name string `json:"name"`
-	// Port is the number or the name of a port of the Service.
+	// Port is the number of the Service's port; with eachEndpoint the name of the Service's port, or the number at which the
+	// endpoints listen.
 	//
 	// +required
 	// +kubebuilder:validation:MinLength=1

@@ -1,9 +1,11 @@
 package live
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
+	"maps"
 	"slices"
 	"strings"
 	"time"
@@ -370,33 +372,60 @@ func (p *pass) logIn(ctx context.Context) *failure {
 
 // checks evaluates the checks over what the stores say.
 func (p *pass) checks() *failure {
-	values := p.values()
-
-	for _, check := range p.config.Spec.Checks {
-		if why := unheld(check, values); why != "" {
-			return &failure{message: p.redact(fmt.Sprintf("check %s %s", check.Name, why)), final: true}
+	for _, values := range p.values() {
+		for _, check := range p.config.Spec.Checks {
+			if why := unheld(check, values); why != "" {
+				return &failure{message: p.redact(fmt.Sprintf("check %s %s", check.Name, why)), final: true}
+			}
 		}
 	}
 
 	return nil
 }
 
-// values are what the stores say that is in force, by the settings' ids.
-func (p *pass) values() map[string]string {
-	values := map[string]string{}
+// values are what the stores say that is in force, by the settings' ids: once for each node, since a check has to hold for
+// all of them.
+func (p *pass) values() []map[string]string {
+	places := slices.SortedFunc(maps.Keys(p.states), func(a, b live.Place) int {
+		return cmp.Or(cmp.Compare(a.Store, b.Store), cmp.Compare(a.Node, b.Node))
+	})
 
-	for place, state := range p.states {
-		if place.Setting.Password || state.Hidden {
-			continue
-		}
+	var nodes []live.Node
 
-		values[place.Setting.ID()] = state.Stored.Text
-		if state.Running.Set {
-			values[place.Setting.ID()] = state.Running.Text
+	for _, place := range places {
+		if at := live.NodeOf(place); !slices.Contains(nodes, at) {
+			nodes = append(nodes, at)
 		}
 	}
 
-	return values
+	all := make([]map[string]string, 0, len(nodes))
+
+	for _, at := range nodes {
+		values := map[string]string{}
+
+		for _, place := range places {
+			id := place.Setting.ID()
+			if _, taken := values[id]; !taken || live.NodeOf(place) == at {
+				p.value(values, place)
+			}
+		}
+
+		all = append(all, values)
+	}
+
+	return all
+}
+
+func (p *pass) value(values map[string]string, place live.Place) {
+	state := p.states[place]
+
+	switch {
+	case place.Setting.Password || state.Hidden:
+	case state.Running.Set:
+		values[place.Setting.ID()] = state.Running.Text
+	default:
+		values[place.Setting.ID()] = state.Stored.Text
+	}
 }
 
 // unheld says why a check does not hold; empty when it does.

@@ -2,6 +2,7 @@ package live
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"slices"
 	"strings"
@@ -157,10 +158,22 @@ func (p *pass) tellLost() {
 
 // tellKept says why a LiveConfig is still there.
 func (p *pass) tellKept(ctx context.Context, why string) {
+	p.tellAlone(ctx, "GivingBack", fmt.Sprintf(
+		"it is deleted once what was there before is back; to let it go without that, set policy.onRemove to keep: %s", why))
+}
+
+// tellFailed says what keeps a pass from its end, if it is the server's word that trying again will not change.
+func (p *pass) tellFailed(ctx context.Context, err error) {
+	if apierrors.IsForbidden(err) || apierrors.IsRequestEntityTooLargeError(err) || errors.Is(err, errNotAccepted) || errors.Is(err, errTaken) {
+		p.tellAlone(ctx, "Failed", p.redact(err.Error()))
+	}
+}
+
+// tellAlone tells one thing, and leaves everything else in the status as it is.
+func (p *pass) tellAlone(ctx context.Context, reason, why string) {
 	after := p.config.DeepCopy()
 	set := p.conditions(p.config.Status.Conditions, p.config.Generation)
-	set.Set(lockstepv1alpha1.ConditionApplied, metav1.ConditionFalse, "GivingBack", fmt.Sprintf(
-		"it is deleted once what was there before is back; to let it go without that, set policy.onRemove to keep: %s", why))
+	set.Set(lockstepv1alpha1.ConditionApplied, metav1.ConditionFalse, reason, why)
 	after.Status.Conditions = set.Finish()
 
 	if sameStatus(p.config.Status, after.Status) {
@@ -168,7 +181,7 @@ func (p *pass) tellKept(ctx context.Context, why string) {
 	}
 
 	if err := p.Client.Status().Patch(ctx, after, client.MergeFrom(p.config)); err != nil {
-		p.Log.V(1).Info("the status of a LiveConfig that is being deleted could not be written", "liveconfig", p.where.String(),
+		p.Log.V(1).Info("the status of a LiveConfig could not be written", "liveconfig", p.where.String(),
 			"reason", err.Error())
 
 		return

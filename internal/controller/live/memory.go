@@ -33,6 +33,8 @@ type memory struct {
 	since, noticed time.Time
 	// made is when the changes of the last hour began.
 	made []time.Time
+	// corrected is when drift was corrected lately.
+	corrected []time.Time
 	// prints are what the stores said of each place after the last pass, digested.
 	prints map[live.Place]string
 	// back is what a change that failed has to come back to.

@@ -77,6 +77,7 @@ func (c *Controller) reconcile(ctx context.Context, where types.NamespacedName) 
 	err := p.run(ctx, phases)
 	if err != nil {
 		c.memories.again(where, p.woken|wakeSpec, p.since)
+		p.tellFailed(ctx, err)
 	}
 
 	if told := p.tell(ctx, err); told != nil {
@@ -451,6 +452,40 @@ func (p *pass) wanted() map[placeID]bool {
 	return wanted
 }
 
+// renameNodes gives the nodes of the status the names that they have by now: the one endpoint of a store has none, and is the
+// first of several when others come to it.
+func (p *pass) renameNodes() {
+	var renamed *lockstepv1alpha1.LiveConfig
+
+	for i, s := range p.config.Status.Settings {
+		if now := p.nodeNow(s.Store, s.Node); now != s.Node {
+			if renamed == nil {
+				renamed = p.config.DeepCopy()
+			}
+
+			renamed.Status.Settings[i].Node = now
+		}
+	}
+
+	if renamed != nil {
+		p.config = renamed
+	}
+}
+
+func (p *pass) nodeNow(store, node string) string {
+	h, err := p.store(store)
+	if err != nil || len(h.nodes) == 0 || h.node(node) != nil {
+		return node
+	}
+
+	first := h.nodes[0]
+	if node == "" || first.name == "" && len(h.nodes) == 1 && slices.Contains(first.target.Endpoints, node) {
+		return first.name
+	}
+
+	return node
+}
+
 // stillThere says whether there is somebody to give a place back to: the endpoint may have gone, or somebody else may
 // have it.
 func (p *pass) stillThere(place live.Place) bool {
@@ -480,6 +515,11 @@ func (p *pass) readLast(ctx context.Context) error {
 	// A record that somebody has deleted cannot be had back: what is in the stores now is then all that is known.
 	p.lastRead, p.lastLost = true, err != nil
 
+	for i := range p.last.Entries {
+		e := &p.last.Entries[i]
+		e.Node = p.nodeNow(e.Store, e.Node)
+	}
+
 	return nil
 }
 
@@ -492,8 +532,42 @@ func (p *pass) decide(ctx context.Context) (bool, error) {
 	}
 
 	p.plan = live.Decide(p.situation())
+	p.damp()
 
 	return false, nil
+}
+
+// How often drift is corrected within a while before somebody else is taken to do the same.
+const (
+	mostCorrections = 5
+	correctionTime  = time.Minute
+)
+
+// damp leaves a setting alone for a while that somebody else keeps changing: two who correct each other never end.
+func (p *pass) damp() {
+	drifted := func(s live.Step) bool { return s.Reason == live.Drifted }
+	if !slices.ContainsFunc(p.plan.Steps, drifted) {
+		return
+	}
+
+	p.memory.corrected = slices.DeleteFunc(p.memory.corrected, func(t time.Time) bool { return p.begun.Sub(t) >= correctionTime })
+	if len(p.memory.corrected) < mostCorrections {
+		p.memory.corrected = append(p.memory.corrected, p.begun)
+
+		return
+	}
+
+	for i := range p.plan.Findings {
+		f := &p.plan.Findings[i]
+		if slices.ContainsFunc(p.plan.Steps, func(s live.Step) bool { return drifted(s) && s.Place == f.Place }) {
+			f.State = lockstepv1alpha1.SettingDrifted
+			f.Message = "is changed in the store by somebody else again and again; find out by whom. It is set again in a minute"
+		}
+	}
+
+	p.plan.Steps = slices.DeleteFunc(p.plan.Steps, drifted)
+	p.again = correctionTime
+	p.memory.retryAt = p.begun.Add(correctionTime)
 }
 
 func (p *pass) situation() live.Situation {

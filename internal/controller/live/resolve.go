@@ -45,6 +45,7 @@ func (p *pass) resolve(ctx context.Context) (bool, error) {
 		all = append(all, p.whole(&p.config.Spec.From[i])...)
 	}
 
+	p.renameNodes()
 	p.wants = p.expand(all)
 	p.remember()
 
@@ -121,7 +122,7 @@ func (p *pass) take(from *lockstepv1alpha1.ValueSource, a *asked) bool {
 func sourceName(k refs.Key, key string) string { return k.Local() + "[" + key + "]" }
 
 func (p *pass) password(s *lockstepv1alpha1.LivePassword, a asked) []asked {
-	role := s.Role
+	role, alias := s.Role, ""
 
 	if s.RoleFrom != nil {
 		named := asked{}
@@ -136,9 +137,11 @@ func (p *pass) password(s *lockstepv1alpha1.LivePassword, a asked) []asked {
 		}
 
 		role = named.Text
+		// The name may be a secret too: it is told apart, and not told.
+		alias = named.Source + "#" + p.key.digest(role)[:6]
 	}
 
-	a.Setting = live.Setting{Role: role, Password: true}
+	a.Setting = live.Setting{Role: role, Alias: alias, Password: true}
 	a.Keep = s.Mode == lockstepv1alpha1.PasswordDual
 
 	if !p.take(&s.ValueFrom, &a) {
@@ -254,7 +257,7 @@ func (p *pass) adapt(a *asked) {
 
 	a.written = a.Setting.Name
 	if a.Setting.Password {
-		a.written = a.Setting.ID()
+		a.written = "password=" + a.Setting.Role
 	}
 
 	if h.driver.Normalise != nil {
@@ -273,12 +276,12 @@ func (p *pass) at(a asked) []live.Want {
 			w.Objection, w.Missing = err.Error(), true
 		}
 
-		return []live.Want{w}
+		return p.atFormer(w)
 	}
 
 	name := w.Setting.Name
 	if w.Setting.Password {
-		name = w.Setting.ID()
+		name = "password=" + w.Setting.Role
 	}
 
 	switch h.permit(a, name) {
@@ -296,6 +299,24 @@ func (p *pass) at(a asked) []live.Want {
 	for _, node := range h.names() {
 		w.Node = node
 		wants = append(wants, w)
+	}
+
+	return wants
+}
+
+// atFormer is what is asked for at the nodes that the status knows of, while those of now are not known.
+func (p *pass) atFormer(w live.Want) []live.Want {
+	var wants []live.Want
+
+	for _, s := range p.config.Status.Settings {
+		if s.Store == w.Store && s.ID == w.Setting.ID() {
+			w.Node = s.Node
+			wants = append(wants, w)
+		}
+	}
+
+	if len(wants) == 0 {
+		return []live.Want{w}
 	}
 
 	return wants
