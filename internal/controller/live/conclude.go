@@ -186,6 +186,16 @@ func (p *pass) recorded(s lockstepv1alpha1.SettingStatus) (live.Entry, bool) {
 	return p.last.Entries[i], true
 }
 
+// retireReleased makes former passwords invalid of which nobody would think any more.
+func (p *pass) retireReleased(ctx context.Context) {
+	for _, e := range p.released {
+		pending := func(s lockstepv1alpha1.SettingStatus) bool { return s.RetireAt != nil && idOfStatus(s) == idOf(e.Place) }
+		if e.Setting.Password && !p.config.Spec.Policy.DryRun && slices.ContainsFunc(p.config.Status.Settings, pending) {
+			p.retireOne(ctx, e)
+		}
+	}
+}
+
 // retirePending makes former passwords invalid before another one becomes the former: no more than two are ever valid.
 func (p *pass) retirePending(ctx context.Context) *failure {
 	for _, s := range p.config.Status.Settings {

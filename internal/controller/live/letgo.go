@@ -37,6 +37,8 @@ func (p *pass) letGo(ctx context.Context) (bool, error) {
 		return true, err
 	}
 
+	p.retireReleased(ctx)
+
 	if why := p.giveBack(ctx); why != "" {
 		p.tellKept(ctx, why)
 
