@@ -296,6 +296,7 @@ func (p *pass) observe(ctx context.Context) (bool, error) {
 		return false, err
 	}
 
+	p.retireReleased(ctx)
 	p.look(ctx)
 
 	return false, nil
