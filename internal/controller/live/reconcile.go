@@ -153,7 +153,14 @@ func (p *pass) connected(context.Context) (bool, error) {
 // rest ends a pass for which nothing has changed: neither what is asked for nor, as far as can be told without a value,
 // what the stores have.
 func (p *pass) rest(ctx context.Context) (bool, error) {
-	if p.woken&wakeClaim != 0 || len(p.memory.back) > 0 || p.returning() || !p.Controller.unchanged(p.config) {
+	if p.woken&wakeClaim != 0 || len(p.memory.back) > 0 || p.returning() {
+		return false, nil
+	}
+
+	if !p.Controller.unchanged(p.config) {
+		// Something else is asked for: how long the last change would have waited for its next try says nothing about it.
+		p.memory.pause, p.memory.retryAt = 0, time.Time{}
+
 		return false, nil
 	}
 

@@ -1,8 +1,11 @@
 package live_test
 
 import (
+	"context"
+	"errors"
 	"strings"
 	"testing"
+	"time"
 
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/types"
@@ -10,6 +13,7 @@ import (
 
 	lockstepv1alpha1 "github.com/lockstep-dev/lockstep/api/lockstep/v1alpha1"
 	"github.com/lockstep-dev/lockstep/internal/conditions"
+	"github.com/lockstep-dev/lockstep/internal/live"
 	"github.com/lockstep-dev/lockstep/internal/localstore"
 	"github.com/lockstep-dev/lockstep/internal/testing/expect"
 	"github.com/lockstep-dev/lockstep/internal/testing/stores"
@@ -322,5 +326,49 @@ func same(t *testing.T, when string, want, got map[string]string) {
 		if got[name] != value {
 			t.Errorf("%s: %s has %q, want %q", when, name, got[name], value)
 		}
+	}
+}
+
+// How long a change that failed waits for its next try says nothing about another value.
+func TestANewValueDoesNotWaitForWhatFailedBefore(t *testing.T) {
+	t.Parallel()
+
+	w := newWorld(t)
+	server := w.cache("cache")
+	h := &hooks{}
+	w.start(h.use, func(p *parts) { p.LastRetry = time.Minute })
+	w.secret("sizes", map[string]string{"memory": "64mb"})
+	w.create(liveConfig("cache", "cache", from("maxmemory", "sizes", "memory")))
+	w.ready("cache")
+
+	// Three changes in a row fail: the next try is twenty seconds away.
+	h.mu.Lock()
+	h.apply = func(context.Context, []live.Change, func() error) error { return errors.New("lost on the way") }
+	h.mu.Unlock()
+
+	for _, memory := range []string{"65mb", "66mb", "67mb"} {
+		revision := w.config("cache", "to be there", func(*lockstepv1alpha1.LiveConfig) bool { return true }).Status.History[0].Revision
+		w.secret("sizes", map[string]string{"memory": memory})
+		w.config("cache", "to be taken back", func(l *lockstepv1alpha1.LiveConfig) bool {
+			return l.Status.History[0].Revision > revision && l.Status.History[0].Outcome == lockstepv1alpha1.ChangeRolledBack
+		})
+	}
+
+	h.mu.Lock()
+	h.apply = nil
+	h.mu.Unlock()
+
+	w.must(server.Kill())
+	w.secret("sizes", map[string]string{"memory": "68mb"})
+	w.config("cache", "to wait for its store", told("Prechecked", "False/StoreUnavailable"))
+	w.must(server.Restart(t.Context()))
+
+	back := time.Now()
+
+	w.ready("cache")
+	server.expect("maxmemory", megabytes(68))
+
+	if took := time.Since(back); took > 10*time.Second {
+		t.Errorf("it went on %s after its store was back", took)
 	}
 }
