@@ -68,6 +68,7 @@ type Controller struct {
 	// telling is how many passes record and tell at the same time what they have done. They are few: the stores of others
 	// come first.
 	telling *semaphore.Weighted
+	crowd   *crowd
 	// configQueue and storeQueue are the queues of LiveConfigs and LiveStores.
 	configQueue, storeQueue workqueue.TypedRateLimitingInterface[types.NamespacedName]
 	// running ends with the controller; goroutines are what runs until then.
@@ -87,6 +88,7 @@ func New(o Options) *Controller {
 		claims:      newClaims(),
 		memories:    newMemories(),
 		telling:     semaphore.NewWeighted(tellers),
+		crowd:       newCrowd(),
 		configQueue: queue.New[types.NamespacedName]("live-configs", o.Clock, o.Settings.FirstRetry, o.Settings.LastRetry),
 		storeQueue:  queue.New[types.NamespacedName]("live-stores", o.Clock, o.Settings.FirstRetry, o.Settings.LastRetry),
 	}

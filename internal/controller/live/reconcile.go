@@ -49,8 +49,10 @@ type pass struct {
 	ahead bool
 	// telling says that it is this pass's turn to record and tell.
 	telling bool
-	plan    live.Plan
-	verdict verdict
+	// underway says that it is on its way to the stores.
+	underway bool
+	plan     live.Plan
+	verdict  verdict
 	// again is when the next pass is due, zero if it is not.
 	again time.Duration
 }
@@ -99,6 +101,9 @@ func (p *pass) turn(ctx context.Context) error {
 		return nil
 	}
 
+	p.arrived()
+	p.crowd.await(ctx, p.Clock)
+
 	if err := p.Controller.telling.Acquire(ctx, 1); err != nil {
 		return err //nolint:wrapcheck // the context has ended
 	}
@@ -108,8 +113,18 @@ func (p *pass) turn(ctx context.Context) error {
 	return nil
 }
 
+// arrived says that the stores have what this pass brings.
+func (p *pass) arrived() {
+	if p.underway {
+		p.underway = false
+		p.crowd.leave()
+	}
+}
+
 // told gives the turn to somebody else.
 func (p *pass) told() {
+	p.arrived()
+
 	if p.telling {
 		p.Controller.telling.Release(1)
 	}

@@ -31,6 +31,9 @@ type asked struct {
 
 // resolve reads the sources and finds out what is asked for, and where.
 func (p *pass) resolve(ctx context.Context) (bool, error) {
+	p.underway = true
+	p.crowd.enter()
+
 	var err error
 	if p.contents, err = p.load(ctx, p.config); err != nil {
 		return false, err
