@@ -134,9 +134,9 @@ func (a *arena) furnish(ctx context.Context, all []controller, dir, log string) 
 		}
 		s := &subject{
 			controller: c, clock: a.clock, user: accountPrefix + name,
-			kubeconfig: filepath.Join(dir, name+".kubeconfig"), log: filepath.Join(dir, name+".log"),
+			kubeconfig: filepath.Join(dir, name+".kubeconfig"), log: filepath.Join(dir, name+".log"), release: func() {},
 		}
-		if err := writeKubeconfig(s.kubeconfig, config); err != nil {
+		if err := errors.Join(writeKubeconfig(s.kubeconfig, config), s.reserve()); err != nil {
 			return err
 		}
 		a.subjects = append(a.subjects, s)
@@ -204,6 +204,7 @@ func (a *arena) close(ctx context.Context) error {
 	defer cancel()
 	for _, s := range a.subjects {
 		s.end()
+		s.release()
 	}
 	var err error
 	if a.audit != nil {

@@ -80,9 +80,9 @@ func readDefinition(name string) (*unstructured.Unstructured, error) {
 	return all[0], nil
 }
 
-// dialectCRDs returns the CustomResourceDefinitions that an installation of the dialect brings.
-func dialectCRDs() ([]*unstructured.Unstructured, error) {
-	files, err := fs.Glob(config.Files, "dialects/graph/crd/*.yaml")
+// dialectCRDs returns the CustomResourceDefinitions that an installation of a dialect brings.
+func dialectCRDs(d dialect) ([]*unstructured.Unstructured, error) {
+	files, err := fs.Glob(config.Files, "dialects/"+string(d)+"/crd/*.yaml")
 	if err != nil {
 		return nil, fmt.Errorf("find the CustomResourceDefinitions: %w", err)
 	}

@@ -4,8 +4,6 @@ import (
 	"context"
 	"fmt"
 
-	corev1 "k8s.io/api/core/v1"
-	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
 )
@@ -107,16 +105,6 @@ func (t *graphTurn) applyChildren(
 		}
 	}
 	return nil
-}
-
-// createNamespace makes a namespace and waits until the controller manager has furnished it.
-func (t *graphTurn) createNamespace(ctx context.Context, name string) error {
-	namespace := &corev1.Namespace{ObjectMeta: metav1.ObjectMeta{Name: name}}
-	_, err := t.arena.driver.CoreV1().Namespaces().Create(ctx, namespace, metav1.CreateOptions{})
-	if err != nil && !apierrors.IsAlreadyExists(err) {
-		return fmt.Errorf("create the namespace %s: %w", name, err)
-	}
-	return t.quiet(ctx, calmLimit)
 }
 
 // clear deletes what was made by hand, so that no controller has to look at it.

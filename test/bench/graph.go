@@ -7,7 +7,6 @@ import (
 	"fmt"
 	"maps"
 	"path/filepath"
-	"strconv"
 	"time"
 
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
@@ -79,12 +78,9 @@ func (g *graphSizes) validate() error {
 
 // graphTurn is one controller at work on resource graphs, on a plane of its own.
 type graphTurn struct {
-	turn
+	sightedTurn
 
-	sights *sights
-	site   *unstructured.Unstructured
-	// edits numbers the values, so that each one is new.
-	edits int
+	site *unstructured.Unstructured
 	// asked is the value that the sites were given last.
 	asked string
 }
@@ -99,7 +95,7 @@ func graphScene(ctx context.Context, b *bench, all []controller, dir string) err
 			ctx, fail := context.WithCancelCause(ctx)
 			defer fail(nil)
 			defer a.subjects[0].end()
-			t := &graphTurn{turn: b.turn(a, a.subjects[0], sceneGraph, round, fail), sights: newSights(b.clock)}
+			t := &graphTurn{sightedTurn: b.sightedTurn(a, a.subjects[0], sceneGraph, round, fail)}
 			if err := t.all(ctx); err != nil {
 				return explained(ctx, err)
 			}
@@ -145,67 +141,12 @@ func (t *graphTurn) all(ctx context.Context) error {
 	return t.many(ctx)
 }
 
-// phase does act and waits until the controller and the controller manager have come to rest. What both write from the
-// beginning to that moment is compared with the floor, when the phase has one.
-func (t *graphTurn) phase(
-	ctx context.Context, name string, limit time.Duration, act func(context.Context, *Phase) error,
-) error {
-	before, err := t.arena.audit.ofManager()
-	if err != nil {
-		return err
-	}
-	err = t.measure(ctx, name, func(ctx context.Context, p *Phase) error {
-		if err := act(ctx, p); err != nil {
-			return err
-		}
-		return t.quiet(ctx, limit)
-	})
-	if err != nil {
-		return err
-	}
-	floor, has := t.result.Floors[name]
-	if !has {
-		return nil
-	}
-	after, err := t.arena.audit.ofManager()
-	p := t.result.Phases[len(t.result.Phases)-1]
-	over := floor.over(p.Requests, after.since(before))
-	p.OverFloor = &over
-	return err
-}
-
-// quiet waits until the controller and the controller manager have come to rest.
-func (t *graphTurn) quiet(ctx context.Context, limit time.Duration) error {
-	return t.arena.idle(ctx, limit, changing(func() (int, error) {
-		manager, err := t.arena.audit.ofManager()
-		if err != nil {
-			return 0, err
-		}
-		own, err := t.arena.audit.of(t.subject.user)
-		return manager.withoutLeases() + own.withoutLeases(), err
-	}))
-}
-
 // furnish makes what is there before a controller runs.
 func (t *graphTurn) furnish(ctx context.Context) (err error) {
 	if t.site, err = readDefinition(siteName); err != nil {
 		return err
 	}
-	crds, err := dialectCRDs()
-	if err != nil {
-		return err
-	}
-	if err := t.follow(ctx, customDefinitions(), ""); err != nil {
-		return err
-	}
-	established := map[sight]condition{}
-	for _, crd := range crds {
-		if err := t.make(ctx, customDefinitions(), "", crd); err != nil {
-			return err
-		}
-		established[sight{customDefinitions().Resource, crd.GetName()}] = isEstablished
-	}
-	if err := t.expect(ctx, established); err != nil {
+	if err := t.install(ctx, dialectGraph); err != nil {
 		return err
 	}
 	if err := t.follow(ctx, definitions(), ""); err != nil {
@@ -220,45 +161,6 @@ func (t *graphTurn) furnish(ctx context.Context) (err error) {
 		}
 	}
 	return nil
-}
-
-func isEstablished(object *unstructured.Unstructured) bool {
-	if object == nil {
-		return false
-	}
-	all, _, err := unstructured.NestedSlice(object.Object, "status", "conditions")
-	if err != nil {
-		return false
-	}
-	for _, entry := range all {
-		if c, ok := entry.(map[string]any); ok && c["type"] == "Established" && c["status"] == "True" {
-			return true
-		}
-	}
-	return false
-}
-
-func (t *graphTurn) follow(ctx context.Context, resource schema.GroupVersionResource, namespace string) error {
-	return t.sights.follow(ctx, t.arena.anything, resource, namespace)
-}
-
-func (t *graphTurn) make(
-	ctx context.Context, resource schema.GroupVersionResource, namespace string, object *unstructured.Unstructured,
-) error {
-	objects := t.arena.anything.Resource(resource).Namespace(namespace)
-	if _, err := objects.Create(ctx, object, metav1.CreateOptions{}); err != nil {
-		return fmt.Errorf("create %s %s: %w", resource.Resource, object.GetName(), err)
-	}
-	return nil
-}
-
-// expect waits for what the scene cannot do without.
-func (t *graphTurn) expect(ctx context.Context, conditions map[sight]condition) error {
-	_, left, err := t.sights.await(ctx, t.sights.aim(conditions), readyLimit)
-	if err == nil && left > 0 {
-		err = fmt.Errorf("%v did not come about within %s:\n%s", t.sights.unmet(conditions), readyLimit, lastWords(t.subject.log))
-	}
-	return err
 }
 
 // start starts the controller, gives it the definition of a site, and waits until one site, which is not counted,
@@ -301,18 +203,6 @@ func settled(definition, field, value string, names []string) map[sight]conditio
 		conditions[at] = both(is, has(value, "status", field))
 	}
 	return conditions
-}
-
-// reach does act, waits until the conditions hold, and notes the time since it began.
-func (t *graphTurn) reach(ctx context.Context, p *Phase, conditions map[sight]condition, act func() error) error {
-	begun, goal := t.clock.Now(), t.sights.aim(conditions)
-	if err := act(); err != nil {
-		return err
-	}
-	reached, left, err := t.sights.await(ctx, goal, t.options.Patience)
-	p.Expected, p.Missed = len(conditions), left
-	p.Seconds = reached.Sub(begun).Seconds()
-	return err
 }
 
 // create makes sites until all are active, and looks at their children when the controller has come to rest.
@@ -379,21 +269,6 @@ func (t *graphTurn) drift(ctx context.Context, p *Phase, names []string, samples
 			return err
 		}
 	}
-	return nil
-}
-
-// sample does act and adds the time until the conditions hold, or what is missed.
-func (t *graphTurn) sample(ctx context.Context, p *Phase, conditions map[sight]condition, act func() error) error {
-	one := &Phase{}
-	if err := t.reach(ctx, one, conditions, act); err != nil {
-		return err
-	}
-	p.Expected++
-	if one.Missed > 0 {
-		p.Missed++
-		return nil
-	}
-	p.Samples = append(p.Samples, one.Seconds*float64(time.Second/time.Millisecond))
 	return nil
 }
 
@@ -494,12 +369,6 @@ func (t *graphTurn) deleter(resource schema.GroupVersionResource) func(context.C
 		}
 		return nil
 	}
-}
-
-// next returns a value that was not used yet.
-func (t *graphTurn) next() string {
-	t.edits++
-	return "value-" + strconv.Itoa(t.edits)
 }
 
 // numbered returns n names.

@@ -198,7 +198,7 @@ func TestEveryDefinitionIsThereWithItsInstances(t *testing.T) {
 	if _, err := readDefinition("none"); err == nil {
 		t.Error("a definition that does not exist was read")
 	}
-	crds, err := dialectCRDs()
+	crds, err := dialectCRDs(dialectGraph)
 	if err != nil || len(crds) < 2 {
 		t.Errorf("%d CustomResourceDefinitions of the dialect, error %v", len(crds), err)
 	}

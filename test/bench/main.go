@@ -27,6 +27,7 @@ const (
 	sceneSpeed  = "speed"
 	sceneMemory = "memory"
 	sceneGraph  = "graph"
+	sceneLive   = "live"
 )
 
 // options is the command line.
@@ -58,6 +59,7 @@ type options struct {
 	MemoryChanges   int
 
 	Graph graphSizes
+	Live  liveSizes
 
 	JSON     string
 	Markdown bool
@@ -103,20 +105,22 @@ func parse(args []string, now time.Time, help io.Writer) (options, error) {
 	flags.StringVar(&o.Bin, "bin", "", "folder with the control plane's binaries (default: bin/plane of the repository)")
 	flags.StringVar(&o.Lockstep, "lockstep", "bin/lockstep", "the binary to measure, or a whole command line")
 	flags.StringVar(&o.Against, "against", "", "command line of another controller to measure in the same run; it finds the plane in KUBECONFIG. "+
-		"With -scene graph it serves resource graphs, otherwise the annotations of reload")
-	flags.StringVar(&o.Scene, "scene", sceneAll, "speed, memory, graph or all")
+		"With -scene graph it serves resource graphs, with -scene live LiveConfigs, otherwise the annotations of reload. "+
+		"In both command lines "+metricsWord+" stands for the address at which its metrics are read")
+	flags.StringVar(&o.Scene, "scene", sceneAll, "speed, memory, graph, live or all")
 	flags.IntVar(&o.Rounds, "rounds", 3, "how often each controller has its turn in each scene")
 	flags.Int64Var(&o.Seed, "seed", now.UnixNano(), "seed of the order of changes and of the contents")
 	flags.IntVar(&o.Workloads, "workloads", 300, "speed: number of opted-in workloads")
 	flags.IntVar(&o.Samples, "samples", 300, "speed: number of single changes in each round")
 	flags.IntVar(&o.Replicas, "replicas", 0, "speed: pods of each workload, on simulated nodes")
-	flags.DurationVar(&o.Rest, "rest", 10*time.Second, "speed: how long the steady state is watched")
+	flags.DurationVar(&o.Rest, "rest", 10*time.Second, "speed and live: how long the steady state is watched")
 	flags.DurationVar(&o.Patience, "patience", 30*time.Second, "how long nothing may move before a change counts as missed")
 	flags.DurationVar(&o.Calm, "calm", 3*time.Second, "how long a controller must send nothing to be at rest")
 	flags.IntVar(&o.MemorySecrets, "memory-secrets", 5000, "memory: number of unreferenced Secrets of 10 KiB")
 	flags.IntVar(&o.MemoryWorkloads, "memory-workloads", 2000, "memory: number of opted-in workloads, without pods")
 	flags.IntVar(&o.MemoryChanges, "memory-changes", 300, "memory: number of changes before the end is measured")
 	o.Graph.flags(flags)
+	o.Live.flags(flags)
 	flags.StringVar(&o.JSON, "json", "", "write everything that was measured to this file")
 	flags.BoolVar(&o.Markdown, "markdown", false, "print the table as Markdown")
 	flags.BoolVar(&o.Check, "check", false, "end with 1 when a target is missed")
@@ -130,8 +134,8 @@ func (o options) validate(rest []string) error {
 	switch {
 	case len(rest) > 0:
 		return fmt.Errorf("unexpected argument %q", rest[0])
-	case !slices.Contains([]string{sceneAll, sceneSpeed, sceneMemory, sceneGraph}, o.Scene):
-		return fmt.Errorf("-scene=%q: want speed, memory, graph or all", o.Scene)
+	case !slices.Contains([]string{sceneAll, sceneSpeed, sceneMemory, sceneGraph, sceneLive}, o.Scene):
+		return fmt.Errorf("-scene=%q: want speed, memory, graph, live or all", o.Scene)
 	case min(o.Rounds, o.Workloads, o.Samples, o.MemoryWorkloads) < 1:
 		return errors.New("-rounds, -workloads, -samples and -memory-workloads must be at least 1")
 	case min(o.Replicas, o.MemorySecrets, o.MemoryChanges) < 0:
@@ -141,7 +145,7 @@ func (o options) validate(rest []string) error {
 	case min(o.Patience, o.Rest, o.Calm) <= 0:
 		return errors.New("-patience, -rest and -calm must be positive")
 	}
-	return o.Graph.validate()
+	return errors.Join(o.Graph.validate(), o.Live.validate())
 }
 
 // publish prints the table and writes the JSON file.

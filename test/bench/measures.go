@@ -55,7 +55,8 @@ func measures(o options) []measure {
 		free("of it pages of files, at the end", "MB", memories(end, func(m *memory) int64 { return m.File })),
 		free("largest resident memory until the end", "MB", memories(end, func(m *memory) int64 { return m.Peak })),
 	}
-	return append(all, graphMeasures(o.Graph, free, most)...)
+	all = append(all, graphMeasures(o.Graph, free, most)...)
+	return append(all, liveMeasures(o, free, most)...)
 }
 
 func seconds(p *Phase) float64     { return p.Seconds }

@@ -31,6 +31,7 @@ type report struct {
 	MemoryChanges   int `json:"memoryChanges"`
 
 	Graph graphSizes `json:"graph"`
+	Live  liveSizes  `json:"live"`
 
 	Rows  []row   `json:"rows"`
 	Turns []*Turn `json:"turns"`
@@ -55,7 +56,7 @@ func newReport(o options, names []string, turns []*Turn, begun time.Time) report
 		Platform: runtime.GOOS + "/" + runtime.GOARCH, Seed: o.Seed, Rounds: o.Rounds,
 		Workloads: o.Workloads, Replicas: o.Replicas, Samples: o.Samples, Turns: turns,
 		MemorySecrets: o.MemorySecrets, MemoryWorkloads: o.MemoryWorkloads, MemoryChanges: o.MemoryChanges,
-		Graph: o.Graph, controllers: names,
+		Graph: o.Graph, Live: o.Live, controllers: names,
 	}
 	raw := rawLimit(turns)
 	for _, m := range measures(o) {
@@ -117,6 +118,8 @@ func (r report) machine() []string {
 		fmt.Sprintf("memory scene: Secrets %d, workloads %d, changes %d", r.MemorySecrets, r.MemoryWorkloads, r.MemoryChanges),
 		fmt.Sprintf("graph scene: instances %d, chains %d, samples %d, at the restart %d",
 			r.Graph.Instances, r.Graph.Chains, r.Graph.Samples, r.Graph.Many),
+		fmt.Sprintf("live scene: LiveConfigs %d, burst %d, single changes of each store %d",
+			r.Live.Configs, r.Live.Burst, r.Live.Samples),
 	}
 }
 
@@ -171,11 +174,12 @@ func (r report) costs() [][]string {
 
 func phaseOrder() map[string]int {
 	rank := map[string]int{}
-	for i, name := range []string{
+	names := []string{
 		phaseSingle, phaseRest, phaseBurst, phaseLabels, phaseFanOut, phaseRestart, phaseDown, phaseChanges,
 		phaseCreated, phaseEdited, phaseDrift, phaseDefinitions, phaseChains, phaseTravel, phaseQuiet, phaseDeleted,
 		phaseEmpty, phaseMany, phaseManyRestart, phaseManyDrift,
-	} {
+	}
+	for i, name := range append(names, livePhases()...) {
 		rank[name] = i
 	}
 	return rank

@@ -80,7 +80,7 @@ func TestTheReportNamesTheMachineAndTheCosts(t *testing.T) {
 	t.Parallel()
 	r := newReport(options{
 		Rounds: 1, Workloads: 3, Samples: 3, Seed: 7, MemorySecrets: 5, MemoryWorkloads: 4, MemoryChanges: 2,
-		Graph: graphSizes{Instances: 6, Chains: 3, Samples: 5, Many: 9},
+		Graph: graphSizes{Instances: 6, Chains: 3, Samples: 5, Many: 9}, Live: liveSizes{Configs: 8, Burst: 2, Samples: 4},
 	}, []string{"lockstep"},
 		measuredTurns()[:1], time.Unix(1700000000, 0))
 	r.Cores, r.Memory, r.Go, r.Platform = 2, 24<<30, "go1.26", "linux/amd64"
@@ -95,6 +95,7 @@ func TestTheReportNamesTheMachineAndTheCosts(t *testing.T) {
 rounds 1, workloads 3, pods of each 0, single changes a round 3, seed 7
 memory scene: Secrets 5, workloads 4, changes 2
 graph scene: instances 6, chains 3, samples 5, at the restart 9
+live scene: LiveConfigs 8, burst 2, single changes of each store 4
 
 measure             target   verdict  lockstep
 single change, p50  ≤ 25 ms  met      10 ms
@@ -112,6 +113,7 @@ restart         lockstep    0.00 s  none
 - rounds 1, workloads 3, pods of each 0, single changes a round 3, seed 7
 - memory scene: Secrets 5, workloads 4, changes 2
 - graph scene: instances 6, chains 3, samples 5, at the restart 9
+- live scene: LiveConfigs 8, burst 2, single changes of each store 4
 
 | measure | target | verdict | lockstep |
 |---|---|---|---|
@@ -150,11 +152,13 @@ func TestTheCommandLineIsChecked(t *testing.T) {
 		"help is no error":             {args: []string{"-help"}, want: 0, says: "-against"},
 		"an unknown flag":              {args: []string{"-fast"}, want: exitBroken, says: "-fast"},
 		"an argument":                  {args: []string{"now"}, want: exitBroken, says: `"now"`},
-		"an unknown scene":             {args: []string{"-scene", "x"}, want: exitBroken, says: "speed, memory, graph or all"},
+		"an unknown scene":             {args: []string{"-scene", "x"}, want: exitBroken, says: "speed, memory, graph, live or all"},
 		"no rounds":                    {args: []string{"-rounds", "0"}, want: exitBroken, says: "-rounds"},
 		"a negative number of pods":    {args: []string{"-replicas", "-1"}, want: exitBroken, says: "-replicas"},
 		"no patience":                  {args: []string{"-patience", "0s"}, want: exitBroken, says: "-patience"},
 		"more changes than workloads":  {args: []string{"-memory-changes", "9", "-memory-workloads", "8"}, want: exitBroken, says: "-memory-changes"},
+		"an empty burst":               {args: []string{"-live-burst", "0"}, want: exitBroken, says: "-live-burst"},
+		"fewer LiveConfigs than burst": {args: []string{"-live-configs", "204"}, want: exitBroken, says: "at least 205"},
 		"a command with an open quote": {args: []string{"-against", "'x"}, want: exitBroken, says: "-against"},
 		"an empty command":             {args: []string{"-lockstep", " "}, want: exitBroken, says: "-lockstep"},
 	}

@@ -18,6 +18,8 @@ import (
 type scene struct {
 	name    string
 	dialect dialect
+	// check says what this machine lacks for the scene; nil when there is nothing to check.
+	check func() error
 	// act gives each of the controllers its turns.
 	act func(ctx context.Context, b *bench, all []controller, dir string) error
 }
@@ -31,6 +33,7 @@ func (o options) scenes() []scene {
 			name: sceneMemory, workloads: o.MemoryWorkloads, secrets: o.MemorySecrets, act: (*reloadTurn).measureMemory,
 		}.run},
 		{name: sceneGraph, dialect: dialectGraph, act: graphScene},
+		{name: sceneLive, dialect: dialectLive, check: storesInstalled, act: liveScene},
 	}
 	return slices.DeleteFunc(all, func(s scene) bool { return o.Scene != sceneAll && o.Scene != s.name })
 }
@@ -57,13 +60,13 @@ type bench struct {
 
 // run does all scenes. Whatever it started has ended when it returns, also when ctx was cancelled.
 func run(ctx context.Context, o options, clk clock.WithTicker, progress io.Writer) (_ report, err error) {
-	dir := o.Dir
-	if dir == "" {
-		dir, err = os.MkdirTemp("", "lockstep-bench-")
-		if err != nil {
-			return report{}, fmt.Errorf("make a folder: %w", err)
-		}
-		defer func() { err = errors.Join(err, os.RemoveAll(dir)) }()
+	dir, remove, err := o.folder()
+	if err != nil {
+		return report{}, err
+	}
+	defer func() { err = errors.Join(err, remove()) }()
+	if err := o.check(); err != nil {
+		return report{}, err
 	}
 	b := &bench{
 		options: o, clock: clk, progress: progress, begun: clk.Now(),
@@ -86,6 +89,40 @@ func run(ctx context.Context, o options, clk clock.WithTicker, progress io.Write
 		}
 	}
 	return newReport(o, names, b.turns, b.begun), nil
+}
+
+// folder is where everything is kept, and how it is removed at the end.
+func (o options) folder() (dir string, remove func() error, err error) {
+	if o.Dir != "" {
+		return o.Dir, func() error { return nil }, nil
+	}
+	if dir, err = os.MkdirTemp("", "lockstep-bench-"); err != nil {
+		return "", nil, fmt.Errorf("make a folder: %w", err)
+	}
+	// Others may pass, for servers with a user of their own; they cannot look around.
+	if err := os.Chmod(dir, passable); err != nil {
+		return "", nil, fmt.Errorf("make a folder: %w", err)
+	}
+	return dir, func() error { return os.RemoveAll(dir) }, nil
+}
+
+// check says what is wrong with the command lines, and what this machine lacks for the scenes, before hours are spent on
+// those that need nothing.
+func (o options) check() error {
+	for _, s := range o.scenes() {
+		if _, err := o.controllers(s.dialect); err != nil {
+			return err
+		}
+	}
+	for _, s := range o.scenes() {
+		if s.check == nil {
+			continue
+		}
+		if err := s.check(); err != nil {
+			return fmt.Errorf("scene %s: %w", s.name, err)
+		}
+	}
+	return nil
 }
 
 // sayf prints a line of progress.

@@ -189,6 +189,13 @@ func (s *sights) forget(g *goal) {
 	delete(s.goals, g)
 }
 
+// now is what was last seen of an object; nil when it is not there.
+func (s *sights) now(at sight) *unstructured.Unstructured {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.seen[at]
+}
+
 // unmet returns the conditions that do not hold now, by resource and name.
 func (s *sights) unmet(conditions map[sight]condition) []string {
 	s.mu.Lock()

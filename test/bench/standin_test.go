@@ -25,12 +25,14 @@ const (
 	faulty      = "faulty"
 	grapher     = "grapher"
 	deaf        = "deaf"
+	settingAll  = "setter"
+	restless    = "restless"
 )
 
 // TestMain lets the benchmark run this binary as the controller that it measures.
 func TestMain(m *testing.M) {
-	if len(os.Args) == 3 && os.Args[1] == standInWord {
-		if err := standInAs(ctrl.SetupSignalHandler(), os.Args[2]); err != nil {
+	if len(os.Args) >= 3 && os.Args[1] == standInWord {
+		if err := standInAs(ctrl.SetupSignalHandler(), os.Args[2], os.Args[3:]...); err != nil {
 			_, _ = fmt.Fprintln(os.Stderr, err)
 			os.Exit(1)
 		}
@@ -39,14 +41,17 @@ func TestMain(m *testing.M) {
 	os.Exit(m.Run())
 }
 
-func standInAs(ctx context.Context, word string) error {
+func standInAs(ctx context.Context, word string, more ...string) error {
 	config, err := clientcmd.BuildConfigFromFlags("", os.Getenv("KUBECONFIG"))
 	if err != nil {
 		return fmt.Errorf("read the kubeconfig: %w", err)
 	}
 	config.QPS = -1
-	if word == grapher || word == deaf {
+	switch {
+	case word == grapher || word == deaf:
 		return standInForGraphs(ctx, config, word == deaf)
+	case len(more) == 1 && (word == settingAll || word == restless):
+		return standInForSettings(ctx, config, word == restless, more[0])
 	}
 	return standIn(ctx, config, word == faulty)
 }

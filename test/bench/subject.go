@@ -3,12 +3,18 @@ package main
 import (
 	"context"
 	"fmt"
+	"net"
 	"os"
 	"path/filepath"
+	"slices"
+	"strconv"
+	"strings"
 	"syscall"
 	"time"
 
 	"k8s.io/utils/clock"
+
+	system "github.com/lockstep-dev/lockstep/internal/process"
 )
 
 // controller is what -lockstep and -against name.
@@ -23,23 +29,35 @@ type dialect string
 const (
 	dialectReload dialect = "reload"
 	dialectGraph  dialect = "graph"
+	dialectLive   dialect = "live"
 )
+
+// metricsWord stands in a command line for the address at which the benchmark reads the controller's metrics.
+const metricsWord = "{metrics}"
 
 // against tells which dialect the other controller serves: it is measured in scenes of that one only.
 func (o options) against() dialect {
-	if o.Scene == sceneGraph {
+	switch o.Scene {
+	case sceneGraph:
 		return dialectGraph
+	case sceneLive:
+		return dialectLive
 	}
 	return dialectReload
 }
 
 // arguments are those of the binary when it is given without any.
 func (d dialect) arguments() []string {
-	const metrics = "--metrics-bind-address=127.0.0.1:0"
-	if d == dialectGraph {
-		return []string{"graph-controller", metrics, "--health-probe-bind-address=127.0.0.1:0"}
+	const flag, anywhere = "--metrics-bind-address=", "127.0.0.1:0"
+	const namespace = "--namespace=" + systemNamespace
+	switch d {
+	case dialectGraph:
+		return []string{"graph-controller", flag + anywhere, "--health-probe-bind-address=" + anywhere}
+	case dialectLive:
+		return []string{"manager", "--dialects=live", flag + metricsWord, namespace}
+	case dialectReload:
 	}
-	return []string{"manager", "--dialects=reload", metrics, "--namespace=" + systemNamespace}
+	return []string{"manager", "--dialects=reload", flag + anywhere, namespace}
 }
 
 // controllers returns Lockstep, and the other controller when there is one of the dialect.
@@ -78,6 +96,10 @@ type subject struct {
 	user       string
 	kubeconfig string
 	log        string
+	// metrics is the address at which its metrics are read; empty when its command line has no place for one.
+	metrics string
+	// release gives its port back.
+	release func()
 
 	current *process
 	// spent is the CPU time of its processes that have ended.
@@ -88,7 +110,7 @@ type subject struct {
 
 // start starts the process. When it ends without being asked to, broken is called with the reason.
 func (s *subject) start(broken context.CancelCauseFunc) error {
-	p, err := startProcess(s.Argv, append(os.Environ(), "KUBECONFIG="+s.kubeconfig), s.log)
+	p, err := startProcess(s.command(), append(os.Environ(), "KUBECONFIG="+s.kubeconfig), s.log)
 	if err != nil {
 		return err
 	}
@@ -103,6 +125,28 @@ func (s *subject) start(broken context.CancelCauseFunc) error {
 		}
 	}()
 	return nil
+}
+
+// reserve chooses the address of the metrics, which is the same after a restart.
+func (s *subject) reserve() error {
+	if !slices.ContainsFunc(s.Argv, func(word string) bool { return strings.Contains(word, metricsWord) }) {
+		return nil
+	}
+	port, release, err := system.ReservePort()
+	if err != nil {
+		return fmt.Errorf("choose the address of the metrics of %s: %w", s.Name, err)
+	}
+	s.metrics, s.release = net.JoinHostPort("127.0.0.1", strconv.Itoa(port)), release
+	return nil
+}
+
+// command is the command line with the address of the metrics.
+func (s *subject) command() []string {
+	argv := slices.Clone(s.Argv)
+	for i := range argv {
+		argv[i] = strings.ReplaceAll(argv[i], metricsWord, s.metrics)
+	}
+	return argv
 }
 
 // stop ends the process with SIGTERM or SIGKILL; without a process it does nothing.

@@ -27,7 +27,7 @@ type Turn struct {
 	// Floors are what the same work takes when it is done by hand, by the phase, in the graph scene.
 	Floors map[string]Floor `json:"floors,omitempty"`
 	// Initial and End are what the process holds: in the memory scene before and after changes, in the graph scene
-	// without instances and with many.
+	// without instances and with many. The live scene has the end alone, with many.
 	Initial *memory `json:"initialMemory,omitempty"`
 	End     *memory `json:"endMemory,omitempty"`
 }
@@ -50,6 +50,8 @@ type Phase struct {
 	Requests   requests `json:"requests"`
 	// OverFloor are the writes beyond the floor, of the phases that have one.
 	OverFloor *int `json:"writesOverFloor,omitempty"`
+	// Live is set in the live scene alone.
+	Live *LivePhase `json:"live,omitempty"`
 
 	// expected names the workloads of Expected.
 	expected []string
