@@ -16,6 +16,9 @@ func TestTheServerSaysWhatIsWrongWithAnObject(t *testing.T) {
 
 	cases := map[string]struct{ kind, spec, want string }{
 		"a LiveStore of no type that exists": {"LiveStore", `{type: Oracle, endpoints: ["a:1"]}`, `Unsupported value: "Oracle"`},
+		"with the name of a port where a number is needed": {
+			"LiveStore", `{type: Redis, service: {name: a, port: redis}}`, "port is a number: only with eachEndpoint it may be a name",
+		},
 		"with neither endpoints nor service": {"LiveStore", `{type: Redis}`, "give either endpoints or service"},
 		"with both": {
 			"LiveStore", `{type: Redis, endpoints: ["a:1"], service: {name: a, port: "1"}}`, "give either endpoints or service",
