@@ -8,6 +8,7 @@ import (
 	"testing"
 
 	"github.com/lockstep-dev/lockstep/internal/testing/plane"
+	"github.com/lockstep-dev/lockstep/internal/testing/stores"
 )
 
 func TestMain(m *testing.M) { os.Exit(run(m)) }
@@ -32,7 +33,7 @@ func run(m *testing.M) int {
 		return 1
 	}
 
-	return plane.Main(m)
+	return stores.Main(func() int { return plane.Main(m) })
 }
 
 // binary is where the command is built.

@@ -192,7 +192,13 @@ func others(t testing.TB) {
 		{"secrets-store.csi.x-k8s.io", "v1", "secretproviderclasses", "SecretProviderClass"},
 		{"secrets-store.csi.x-k8s.io", "v1", "secretproviderclasspodstatuses", "SecretProviderClassPodStatus"},
 	} {
-		plane.InstallCRD(t, fmt.Appendf(nil, `
+		plane.InstallCRD(t, foreignKind(k.group, k.version, k.plural, k.kind))
+	}
+}
+
+// foreignKind is as much of another project's kind as takes any object.
+func foreignKind(group, version, plural, kind string) []byte {
+	return fmt.Appendf(nil, `
 apiVersion: apiextensions.k8s.io/v1
 kind: CustomResourceDefinition
 metadata: {name: %[3]s.%[1]s, annotations: {api-approved.kubernetes.io: unapproved}}
@@ -206,8 +212,7 @@ spec:
       storage: true
       schema:
         openAPIV3Schema: {type: object, x-kubernetes-preserve-unknown-fields: true}
-`, k.group, k.version, k.plural, k.kind))
-	}
+`, group, version, plural, kind)
 }
 
 func (w *world) object(apiVersion, kind, name string) *unstructured.Unstructured {

@@ -7,6 +7,7 @@ import (
 	"encoding/json"
 	"encoding/pem"
 	"fmt"
+	"net/http"
 	"net/http/httptest"
 	"path/filepath"
 	"slices"
@@ -39,6 +40,8 @@ type world struct {
 	proxy *faults.Proxy
 	// token is whom the processes are; the administrator where it is empty.
 	token string
+	// front is what processes with a token talk to; the proxy where it is nil.
+	front http.Handler
 }
 
 func newWorld(t testing.TB) *world {
@@ -61,7 +64,12 @@ func (w *world) environment(more ...string) []string {
 func (w *world) secure() *clientcmdapi.Cluster {
 	w.Helper()
 
-	server := httptest.NewTLSServer(w.proxy)
+	front := w.front
+	if front == nil {
+		front = w.proxy
+	}
+
+	server := httptest.NewTLSServer(front)
 	w.Cleanup(func() {
 		server.CloseClientConnections()
 		server.Close()
