@@ -412,7 +412,7 @@ func (s *stores) tell(ctx context.Context, key types.NamespacedName, p *problem)
 	}
 
 	s.c.liveStores.Put(after)
-	s.c.storeChanged(l, after)
+	s.c.storeChanged(l, after) //nolint:contextcheck // watches outlive the pass
 	s.c.count()
 
 	if status == metav1.ConditionFalse {
