@@ -141,10 +141,6 @@ func (p *pass) hold(ctx context.Context) error {
 		return err
 	}
 
-	if err := p.inherit(ctx); err != nil {
-		return err
-	}
-
 	p.ahead = true
 
 	return p.keepNext(ctx)
@@ -167,31 +163,48 @@ func (p *pass) keepNext(ctx context.Context) error {
 		p.where.Namespace, recordName(p.where.Name, p.next-tries), errTaken, tries-1)
 }
 
-// inherit takes over what is known of settings that a younger LiveConfig has had so far: what was there before it is
-// what was there before us.
-func (p *pass) inherit(ctx context.Context) error {
-	for i := range p.plan.Adopt {
-		e := &p.plan.Adopt[i]
+// bequeathed remembers what younger LiveConfigs know of settings that are about to be taken from them, before they hear of
+// it: what was there before them is what was there before us. It is kept until we have the setting.
+func (p *pass) bequeathed(ctx context.Context) error {
+	owned, known := p.owned(), map[live.Place]live.Entry{}
 
-		for _, other := range p.claims.besides(claimOf(p.where.Namespace, e.Place), p.where) {
-			had, err := p.had(ctx, other, e.Place)
-			if err != nil {
+	for _, w := range p.wants {
+		if _, ours := owned[w.Place]; ours {
+			continue
+		}
+
+		if e, remembered := p.memory.bequeathed[w.Place]; remembered {
+			known[w.Place] = e
+		}
+
+		for _, other := range p.claims.besides(claimOf(p.where.Namespace, w.Place), p.where) {
+			if had, err := p.had(ctx, other, w.Place); err != nil {
 				return err
-			}
-
-			if had != nil {
-				e.Before, e.Hidden = had.Before, had.Hidden
+			} else if had != nil {
+				known[w.Place] = *had
 			}
 		}
 	}
 
+	p.memory.bequeathed = known
+
 	return nil
 }
 
-// had is what another LiveConfig has recorded of a place that it has; nil when it does not have it.
+// inherit takes over what is known of settings that a younger LiveConfig has had so far.
+func (p *pass) inherit() {
+	for i := range p.plan.Adopt {
+		e := &p.plan.Adopt[i]
+		if had, known := p.memory.bequeathed[e.Place]; known {
+			e.Before, e.Hidden = had.Before, had.Hidden
+		}
+	}
+}
+
+// had is what a younger LiveConfig has recorded of a place that it has; nil when it does not have it.
 func (p *pass) had(ctx context.Context, other types.NamespacedName, place live.Place) (*live.Entry, error) {
 	config := p.liveConfigs.Get(other)
-	if config == nil {
+	if config == nil || older(claimant{p.where, p.config.CreationTimestamp.Time}, claimant{other, config.CreationTimestamp.Time}) > 0 {
 		return nil, nil //nolint:nilnil // nobody is an answer
 	}
 

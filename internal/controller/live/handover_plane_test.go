@@ -47,31 +47,44 @@ func TestAYoungerLiveConfigInheritsWhatWasThereBeforeTheOlder(t *testing.T) {
 func TestAnOlderLiveConfigInheritsWhatWasThereBeforeTheYounger(t *testing.T) {
 	t.Parallel()
 
-	w := newWorld(t)
-	server := w.cache("cache")
-	server.set("maxmemory", "32mb")
-	w.start()
+	cases := map[string]struct{ megabytes int }{
+		"with another value":   {64},
+		"with the value of it": {65},
+	}
 
-	older := liveConfig("a-older", "cache", set("maxmemory-samples", "3"))
-	w.create(older)
-	w.ready("a-older")
+	for name, tc := range cases {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
 
-	younger := liveConfig("b-younger", "cache", set("maxmemory", "65mb"))
-	w.create(younger)
-	w.ready("b-younger")
+			w := newWorld(t)
+			server := w.cache("cache")
+			server.set("maxmemory", "32mb")
+			w.start()
 
-	w.edit("a-older", func(s *lockstepv1alpha1.LiveConfigSpec) { s.Settings = append(s.Settings, set("maxmemory", "64mb")) })
-	w.config("a-older", "to have it", at(2))
-	w.config("b-younger", "to be refused", told("Stalled", "True/Refused"))
+			older := liveConfig("a-older", "cache", set("maxmemory-samples", "3"))
+			w.create(older)
+			w.ready("a-older")
 
-	// The one that does not have it any more gives nothing back.
-	w.must(w.client.Delete(t.Context(), younger))
-	expect.Gone(t, w.client, younger)
-	server.expect("maxmemory", megabytes(64))
+			younger := liveConfig("b-younger", "cache", set("maxmemory", "65mb"))
+			w.create(younger)
+			w.ready("b-younger")
 
-	w.must(w.client.Delete(t.Context(), older))
-	expect.Gone(t, w.client, older)
-	server.expect("maxmemory", megabytes(32))
+			w.edit("a-older", func(s *lockstepv1alpha1.LiveConfigSpec) {
+				s.Settings = append(s.Settings, set("maxmemory", megabytes(tc.megabytes)))
+			})
+			w.config("a-older", "to have it", at(2))
+			w.config("b-younger", "to be refused", told("Stalled", "True/Refused"))
+
+			// The one that does not have it any more gives nothing back.
+			w.must(w.client.Delete(t.Context(), younger))
+			expect.Gone(t, w.client, younger)
+			server.expect("maxmemory", megabytes(tc.megabytes))
+
+			w.must(w.client.Delete(t.Context(), older))
+			expect.Gone(t, w.client, older)
+			server.expect("maxmemory", megabytes(32))
+		})
+	}
 }
 
 func TestWithBestEffortToTheYoungerGoesWhatTheOlderLetsGo(t *testing.T) {

@@ -37,6 +37,8 @@ type memory struct {
 	corrected []time.Time
 	// prints are what the stores said of each place after the last pass, digested.
 	prints map[live.Place]string
+	// bequeathed is what younger ones knew of settings that were taken from them, until they are ours.
+	bequeathed map[live.Place]live.Entry
 	// back is what a change that failed has to come back to.
 	back []live.Target
 	// change is what is being taken back, and failure why.

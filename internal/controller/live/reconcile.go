@@ -276,7 +276,11 @@ func (p *pass) settle(context.Context) (bool, error) {
 }
 
 // claim takes the settings, unless somebody older has them.
-func (p *pass) claim(context.Context) (bool, error) {
+func (p *pass) claim(ctx context.Context) (bool, error) {
+	if err := p.bequeathed(ctx); err != nil {
+		return false, err
+	}
+
 	p.claimFor(p.config)
 
 	for i := range p.wants {
@@ -555,6 +559,7 @@ func (p *pass) decide(ctx context.Context) (bool, error) {
 	}
 
 	p.plan = live.Decide(p.situation())
+	p.inherit()
 	p.damp()
 
 	return false, nil
