@@ -68,7 +68,7 @@ func TestDefault_FillsInWhatIsLeftOut(t *testing.T) {
 			},
 		},
 		Live: configv1alpha1.LiveConfiguration{
-			Workers:          64,
+			Workers:          256,
 			StoreConcurrency: 16,
 			Rook:             "off",
 			Retry:            configv1alpha1.Retry{MinDelay: seconds(1), MaxDelay: seconds(300)},
