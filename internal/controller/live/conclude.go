@@ -189,7 +189,9 @@ func (p *pass) recorded(s lockstepv1alpha1.SettingStatus) (live.Entry, bool) {
 // retireReleased makes former passwords invalid of which nobody would think any more.
 func (p *pass) retireReleased(ctx context.Context) {
 	for _, e := range p.released {
-		pending := func(s lockstepv1alpha1.SettingStatus) bool { return s.RetireAt != nil && idOfStatus(s) == idOf(e.Place) }
+		pending := func(s lockstepv1alpha1.SettingStatus) bool {
+			return s.RetireAt != nil && idOfStatus(s) == idOf(e.Place)
+		}
 		if e.Setting.Password && !p.config.Spec.Policy.DryRun && slices.ContainsFunc(p.config.Status.Settings, pending) {
 			p.retireOne(ctx, e)
 		}
