@@ -327,8 +327,12 @@ func (t *liveTurn) createConfigs(ctx context.Context, p *Phase, names []string, 
 	for i, name := range names {
 		stores[name], ready[sight{"liveconfigs", name}] = store(i), isTrue("Ready")
 	}
+	before, err := t.numbers(ctx)
+	if err != nil {
+		return err
+	}
 	text := fmt.Sprintf("text-%d", t.edit())
-	return t.reach(ctx, p, ready, func() error {
+	err = t.reach(ctx, p, ready, func() error {
 		return inParallel(ctx, names, func(ctx context.Context, name string) error {
 			setting := cephSetting(name)
 			if stores[name] == etcdName {
@@ -337,6 +341,12 @@ func (t *liveTurn) createConfigs(ctx context.Context, p *Phase, names []string, 
 			return t.createConfig(ctx, name, objectName(stores[name]), setting, text)
 		})
 	})
+	if err != nil {
+		return err
+	}
+	after, err := t.numbers(ctx)
+	p.Live = &LivePhase{StoreRequests: after.storeRequests(before)}
+	return err
 }
 
 // burst changes the Secrets of many LiveConfigs on one Ceph at once, and by hand as many options one after the other, in
