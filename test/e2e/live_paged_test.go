@@ -36,7 +36,8 @@ func (w *liveWorld) paged() {
 	w.lets("sizes")
 }
 
-// granted shows that a right which is missing is named, and that it goes on by itself once it is there.
+// granted shows that a right which is missing is named, and that it is used once it is there: with PostgreSQL by itself, with
+// others when the LiveStore is edited.
 func (w *liveWorld) granted() {
 	db, secret := stores.OwnPostgres(w, localstore.PostgresOptions{}), w.password()
 	w.postgresRun(db, "CREATE ROLE lockstep LOGIN PASSWORD '"+secret+"'")
@@ -50,6 +51,20 @@ func (w *liveWorld) granted() {
 	w.ready("sizes", "False/Refused: work_mem needs rights that lockstep does not have: GRANT ALTER SYSTEM ON PARAMETER")
 	w.postgresRun(db, postgres.Grants("lockstep", []live.Setting{{Name: "work_mem"}})...)
 	w.ready("sizes", "True/Ready")
+
+	redis := stores.OwnRedis(w, localstore.RedisOptions{})
+	w.redisRun(redis, "ACL", "SETUSER", "lockstep", "on", ">"+secret, "+config|get", "+info")
+	w.store("sessions", lockstepv1alpha1.StoreRedis, redis.Addr(), "lockstep", secret)
+
+	l = w.liveConfig("sessions")
+	value := "64mb"
+	l.Spec.StoreRef = &lockstepv1alpha1.StoreReference{Name: "sessions"}
+	l.Spec.Settings = []lockstepv1alpha1.LiveSetting{{Name: "maxmemory", Value: &value}}
+	w.create(l)
+	w.ready("sessions", "False/Refused: sessions: maxmemory cannot be set: the user lockstep has no right")
+	w.redisRun(redis, "ACL", "SETUSER", "lockstep", "+config|set")
+	w.merge(w.liveStore("sessions"), `{"spec":{"probeInterval":"2s"}}`)
+	w.ready("sessions", "True/Ready")
 }
 
 // ready waits until the condition Ready of a LiveConfig begins so. Which store it is goes without saying where there is one.

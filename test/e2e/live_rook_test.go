@@ -14,6 +14,7 @@ import (
 
 	lockstepv1alpha1 "github.com/lockstep-dev/lockstep/api/lockstep/v1alpha1"
 	"github.com/lockstep-dev/lockstep/internal/localstore"
+	"github.com/lockstep-dev/lockstep/internal/target/store/ceph"
 	"github.com/lockstep-dev/lockstep/internal/testing/expect"
 	"github.com/lockstep-dev/lockstep/internal/testing/plane"
 	"github.com/lockstep-dev/lockstep/internal/testing/stores"
@@ -208,7 +209,12 @@ func (w *liveWorld) external() {
 		w.Errorf("the database has %v", got)
 	}
 
+	want, err := ceph.Caps([]ceph.Grant{{Who: "client.rgw", WhoPrefix: true}}, false)
+	w.must(err)
+
 	entity, caps := printedLogin(w, "docs/guides/migrate-from-rook.md")
+	w.same("the capabilities for object stores", want, caps)
+
 	key, err = p.ceph.AddEntity(w.Context(), entity, caps)
 	w.must(err)
 	w.put("lockstep-ceph", map[string]string{"ceph-username": entity, "ceph-secret": key})

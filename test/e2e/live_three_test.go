@@ -51,13 +51,14 @@ func (w *liveWorld) threeStores() {
 	w.lets("limits")
 	w.same("everything that the stores have, before and after", before, s.whole())
 
-	p.terminate()
-
+	// Of the end itself the libraries say what is no error.
 	for _, text := range []string{"forbidden", "lacks", "panic", "ERROR"} {
 		if lines := p.out.lines(text); len(lines) > 0 {
 			w.Errorf("the log says:\n%s", strings.Join(lines, "\n"))
 		}
 	}
+
+	p.terminate()
 
 	// Whatever else is unused is a right too many.
 	unused := slices.DeleteFunc(w.unused("lockstep-live"), func(right string) bool { return slices.Contains(unusedOnPurpose(), right) })

@@ -41,6 +41,8 @@ func TestLiveSettings(t *testing.T) {
 		"a right that was missing is used once it is granted":                       (*liveWorld).granted,
 		"Rook's own objects are served":                                             (*liveWorld).rooks,
 		"an external cluster of Rook needs a login that may set":                    (*liveWorld).external,
+		"the server takes what the documents show":                                  (*liveWorld).documented,
+		"the rights that the guide prints are enough":                               (*liveWorld).printed,
 	}
 	maps.Copy(tests, liveExamples())
 
