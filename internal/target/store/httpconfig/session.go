@@ -19,7 +19,6 @@ import (
 	"strconv"
 	"strings"
 	"sync"
-	"time"
 
 	"k8s.io/utils/clock"
 
@@ -141,9 +140,12 @@ func open(ctx context.Context, t store.Target, clk clock.Clock) (store.Session, 
 	s := &session{
 		target: t, clock: clk, endpoint: endpoint, requests: r, key: make([]byte, sha256.Size),
 		tags: map[live.Setting]string{}, reads: map[string]*url.URL{},
+		// A new connection for each request: a server that takes a configuration often ends its connections, and a request that
+		// changes something must not find that out by being lost.
 		transport: &http.Transport{
-			TLSClientConfig: t.TLS.Clone(), DialContext: (&net.Dialer{Timeout: t.Connect}).DialContext, TLSHandshakeTimeout: t.Connect,
-			DisableCompression: true, MaxConnsPerHost: 4, IdleConnTimeout: 90 * time.Second,
+			DisableKeepAlives: true,
+			TLSClientConfig:   t.TLS.Clone(), DialContext: (&net.Dialer{Timeout: t.Connect}).DialContext, TLSHandshakeTimeout: t.Connect,
+			DisableCompression: true, MaxConnsPerHost: 4,
 		},
 	}
 	_, _ = rand.Read(s.key) // it never fails
