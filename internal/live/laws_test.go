@@ -43,8 +43,16 @@ func lawful(t rapid.TB, s live.Situation, plan live.Plan) {
 	}
 
 	if blocked(plan) && s.Policy.Atomicity != lockstepv1alpha1.AtomicBestEffort &&
-		len(plan.Steps)+len(plan.Made)+len(plan.Adopt)+len(plan.Drop) > 0 {
+		len(plan.Steps)+len(plan.Adopt)+len(plan.Drop) > 0 {
 		t.Errorf("it is blocked, and yet: %v", told)
+	}
+
+	for _, step := range plan.Made {
+		reached(t, s, step, told[step.Place])
+
+		if changed[step.Place] {
+			t.Errorf("%s is made already, and is to be made", step.Place)
+		}
 	}
 
 	discreetly(t, s, plan)
@@ -88,6 +96,23 @@ func useful(t rapid.TB, s live.Situation, step live.Step) {
 
 	if state.Stored == step.Change.To || !step.Change.Raw && state.Stored.Set && state.Rule.Same(state.Stored.Text, step.Change.To.Text) {
 		t.Errorf("%s has what it has to have, and is written once more", step.Place)
+	}
+}
+
+// reached fails if a step is told as made already, and its place does not have what it makes, or nothing has to go back
+// with the rest of the change.
+func reached(t rapid.TB, s live.Situation, step live.Step, f live.Finding) {
+	state, known := s.States[step.Place]
+
+	switch {
+	case s.Policy.Atomicity == lockstepv1alpha1.AtomicBestEffort:
+		t.Errorf("%s stands for itself, and would go back with others", step.Place)
+	case !known || state.Rule == nil || !state.Stored.Set || !state.Rule.Same(state.Stored.Text, step.Change.To.Text):
+		t.Errorf("%s is told as made already, and the store says: %+v, %v", step.Place, state, known)
+	case f.State == lockstepv1alpha1.SettingPending || f.State == lockstepv1alpha1.SettingRefused:
+		t.Errorf("%s is told as made already, and is %s", step.Place, f.State)
+	case step.BackKnown && step.Back.To == state.Stored:
+		t.Errorf("%s is told as made already, and its way back leads nowhere", step.Place)
 	}
 }
 
@@ -214,7 +239,12 @@ func drawSituation(t *rapid.T, w *world) (s live.Situation, last live.Record) {
 
 	s.States, s.Unreachable = w.read(w.everything())
 
-	for p, state := range s.States {
+	for _, p := range w.everything() {
+		state, readable := s.States[p]
+		if !readable {
+			continue
+		}
+
 		state.Problem = drawProblem(t, &state)
 		state.Restart = rapid.IntRange(0, 9).Draw(t, "needs a restart") == 9
 		s.States[p] = state
@@ -261,8 +291,13 @@ func TestEveryPlanIsLawful(t *testing.T) {
 		}
 
 		held := plan.Held()
-		if len(held.Steps)+len(held.Made)+len(held.Adopt)+len(held.Drop) > 0 {
+		if len(held.Steps)+len(held.Adopt)+len(held.Drop) > 0 {
 			t.Errorf("it is held, and yet: %v", told(held))
+		}
+
+		// What is made already has to go back if the rest is refused, which is asked of the plan when it is held.
+		if diff := cmp.Diff(plan.Made, held.Made); diff != "" {
+			t.Errorf("made already, before and after it is held (-want +got):\n%s", diff)
 		}
 
 		remembered(t, s, held)
