@@ -116,11 +116,11 @@ func (s *session) send(ctx context.Context, r request, c live.Change, tag string
 		header.Set("If-Match", tag)
 	}
 	if r.OmitBody {
-		return s.do(ctx, r.Method, u, http.NoBody, header)
+		return s.do(ctx, r.Method, u, "", header)
 	}
 	header.Set("Content-Type", contentType(r.ContentType, c.To.Text))
 
-	return s.do(ctx, r.Method, u, strings.NewReader(c.To.Text), header)
+	return s.do(ctx, r.Method, u, c.To.Text, header)
 }
 
 // judge says what an answer means for a change.

@@ -441,6 +441,68 @@ func TestOverTLS(t *testing.T) {
 	}
 }
 
+// breaking is a listener that resets the next connections as a server does whose listener is closed while they wait for it.
+type breaking struct {
+	net.Listener
+
+	next atomic.Int32
+}
+
+func (b *breaking) Accept() (net.Conn, error) {
+	for {
+		conn, err := b.Listener.Accept()
+		if err != nil || b.next.Add(-1) < 0 {
+			return conn, err
+		}
+		_ = conn.(*net.TCPConn).SetLinger(0)
+		_ = conn.Close()
+	}
+}
+
+func TestWhatMayBeAskedTwiceIsAskedAgainWhenTheConnectionBreaks(t *testing.T) {
+	t.Parallel()
+	for name, tc := range map[string]struct {
+		breaks      int32
+		conditional bool
+		read, apply bool // that it works
+	}{
+		"nothing breaks":                                     {0, false, true, true},
+		"only once a request is lost":                        {1, false, true, false},
+		"a change that says what must be there is asked too": {1, true, true, true},
+		"twice":                      {2, true, true, true},
+		"what breaks always is told": {100, true, false, false},
+	} {
+		shelf := &shelf{texts: map[string]string{"/a": "1"}, answers: map[string]int{}}
+		server := httptest.NewUnstartedServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+			w.Header().Set("ETag", map[bool]string{true: `"7"`, false: `W/"7"`}[tc.conditional])
+			shelf.ServeHTTP(w, r)
+		}))
+		b := &breaking{Listener: server.Listener}
+		server.Listener = b
+		server.Start()
+		s := openAt(t, server.URL, shelves())
+		read(t, s, named("a"))
+
+		b.next.Store(tc.breaks)
+		_, err := s.Read(t.Context(), []live.Setting{named("b")})
+		if (err == nil) != tc.read {
+			t.Errorf("%s: read: got %v", name, err)
+		}
+
+		before := shelf.requests()
+		b.next.Store(tc.breaks)
+		err = s.Apply(t.Context(), to("a", canary))
+		_, refused := errors.AsType[*store.RefusedError](err)
+		if (err == nil) != tc.apply || refused || err != nil && strings.Contains(err.Error(), canary) {
+			t.Errorf("%s: apply: got %v", name, err)
+		}
+		if made := shelf.requests() - before; made > 1 || (made == 1) != tc.apply {
+			t.Errorf("%s: it was made %d times", name, made)
+		}
+		server.Close()
+	}
+}
+
 func TestTheProbeMarksWhatWasRead(t *testing.T) {
 	t.Parallel()
 	shelf, url := newShelf(t)

@@ -19,6 +19,7 @@ import (
 	"strconv"
 	"strings"
 	"sync"
+	"syscall"
 
 	"k8s.io/utils/clock"
 
@@ -181,12 +182,15 @@ func (s *session) reach(ctx context.Context) error {
 	if s.endpoint.Port() == "" {
 		address = net.JoinHostPort(s.endpoint.Hostname(), map[string]string{"http": "80", "https": "443"}[s.endpoint.Scheme])
 	}
-	conn, err := dialer.DialContext(ctx, "tcp", address)
-	if err != nil {
-		return fmt.Errorf("connect: %w", err)
-	}
 
-	return conn.Close() //nolint:wrapcheck // it never fails for a connection that was just made
+	return persist(func() error {
+		conn, err := dialer.DialContext(ctx, "tcp", address)
+		if err != nil {
+			return fmt.Errorf("connect: %w", err)
+		}
+
+		return conn.Close() //nolint:wrapcheck // it never fails for a connection that was just made
+	})
 }
 
 // answer is what came back.
@@ -208,7 +212,7 @@ func (a answer) passing() bool {
 }
 
 func (s *session) get(ctx context.Context, u *url.URL) (answer, error) {
-	return s.do(ctx, http.MethodGet, u, http.NoBody, http.Header{"Accept": {"application/json, text/plain;version=0.0.4;q=0.9, */*;q=0.8"}})
+	return s.do(ctx, http.MethodGet, u, "", http.Header{"Accept": {"application/json, text/plain;version=0.0.4;q=0.9, */*;q=0.8"}})
 }
 
 // within is the context of one request.
@@ -247,14 +251,45 @@ func clean(err error) error {
 	return errNoHTTP
 }
 
-// do makes a request within the time for a command. An answer of 401 is an error.
-func (s *session) do(ctx context.Context, method string, u *url.URL, body io.Reader, header http.Header) (answer, error) {
+// attempts is how often a request is made that may be made twice, when nothing is answered because the connection broke.
+const attempts = 3
+
+// do makes a request within the time for a command. A server that takes a configuration may close its listener for a new
+// one, and what waits there unseen is lost; so what only asks, or can be done only once because it says what must be
+// there, is asked again. An answer of 401 is an error.
+func (s *session) do(ctx context.Context, method string, u *url.URL, body string, header http.Header) (a answer, err error) {
 	ctx, cancel := s.within(ctx)
 	defer cancel()
+	if method != http.MethodGet && header.Get("If-Match") == "" {
+		return s.once(ctx, method, u, body, header)
+	}
+	err = persist(func() error {
+		a, err = s.once(ctx, method, u, body, header)
+
+		return err
+	})
+
+	return a, err
+}
+
+// persist does something again that ended because its connection broke before anything was answered.
+func persist(do func() error) (err error) {
+	for range attempts {
+		err = do()
+		if !errors.Is(err, syscall.ECONNRESET) && !errors.Is(err, syscall.EPIPE) && !errors.Is(err, io.EOF) {
+			break
+		}
+	}
+
+	return err
+}
+
+// once makes a request once.
+func (s *session) once(ctx context.Context, method string, u *url.URL, body string, header http.Header) (answer, error) {
 	fail := func(err error) (answer, error) {
 		return answer{}, fmt.Errorf("%s %s at %s: %w", method, u.Path, u.Host, clean(err))
 	}
-	r, err := http.NewRequestWithContext(ctx, method, u.String(), body)
+	r, err := http.NewRequestWithContext(ctx, method, u.String(), strings.NewReader(body))
 	if err != nil {
 		return answer{}, fmt.Errorf("%s %s at %s cannot be asked for", method, u.Path, u.Host)
 	}
