@@ -14,8 +14,8 @@ const (
 	FilterKey = "lockstep.dev/keys"
 	// CarriedKey holds, on the workload's metadata, what it last carried: see [Carried].
 	CarriedKey = "lockstep.dev/carried"
-	// ContentKey holds, on the pod template, our fingerprint of what the pods were started with, for the
-	// changes that the compatible marker does not show.
+	// ContentKey holds, on the pod template, a digest that is another one after every change that the compatible marker
+	// does not show.
 	ContentKey = "lockstep.dev/content"
 )
 

@@ -38,6 +38,14 @@ type cause struct {
 	// unsure is set where from may not be what the workload has: a write failed and may have been done all the same,
 	// or the workload was made after the change and seen before it.
 	unsure bool
+	// tried is what was written since, without an answer; each content once.
+	tried []attempt
+}
+
+// attempt is a content of which nobody knows whether it was written.
+type attempt struct {
+	marker string
+	sum    digest.Sum
 }
 
 // settings are those of the whole dialect that a decision depends on.
@@ -200,12 +208,20 @@ func unneeded(f facts, s settings, c cause, e *edit) telemetry.SkipReason {
 		return unneededDeletion(f, s, e)
 	}
 
+	had, known := f.carried.Sources[e.key.Local()]
+
+	if other, twin := c.triedOther(e); other {
+		// Maybe the workload was rolled with that, and says it only in what we have not seen yet.
+		e.twin = twin || had != e.sum && marked(f, s, e)
+
+		return ""
+	}
+
 	// A change that we saw happen after the last rollout counts for more than what the workload says of itself: an
 	// undone rollout brings the markers of former content back, while its pods read the content of their start.
 	seen := c.from != nil && !c.unsure && !c.seen.IsZero() && f.carried.At.Before(c.seen)
 
-	local := e.key.Local()
-	if f.carried.Sources[local] == e.sum && !e.sum.IsZero() && !seen {
+	if had == e.sum && !e.sum.IsZero() && !seen {
 		return telemetry.SkipNoDataChange
 	}
 
@@ -225,7 +241,6 @@ func unneeded(f facts, s settings, c cause, e *edit) telemetry.SkipReason {
 	// The variable that has the value already is left alone, as existing users expect; the annotation is not.
 	again := seen && s.strategy == reload.Annotations && e.key.Kind != refs.SecretProviderClass
 
-	had, known := f.carried.Sources[local]
 	if between || again || c.unsure && known && had != e.sum {
 		e.twin = true
 
@@ -233,6 +248,17 @@ func unneeded(f facts, s settings, c cause, e *edit) telemetry.SkipReason {
 	}
 
 	return telemetry.SkipNotUpdated
+}
+
+// triedOther tells whether a write that may have been done carried another content, and whether the compatible hash
+// cannot tell it from this one.
+func (c cause) triedOther(e *edit) (other, twin bool) {
+	for _, t := range c.tried {
+		other = other || t.sum != e.sum
+		twin = twin || t.sum != e.sum && t.marker == e.marker
+	}
+
+	return other, twin
 }
 
 func unneededDeletion(f facts, s settings, e *edit) telemetry.SkipReason {
@@ -320,6 +346,10 @@ func mark(f facts, s settings, d *step) workload.Change {
 		markOne(f, s, e, &c)
 	}
 
+	if twins := slices.DeleteFunc(slices.Clone(d.edits), func(e edit) bool { return !e.twin }); len(twins) > 0 {
+		setTemplateAnnotation(&c, reload.ContentKey, contentMark(f.workload.TemplateAnnotations[reload.ContentKey], twins))
+	}
+
 	if s.removeStale {
 		d.stale = removeStale(f, &c)
 	}
@@ -334,10 +364,6 @@ func mark(f facts, s settings, d *step) workload.Change {
 }
 
 func markOne(f facts, s settings, e edit, c *workload.Change) {
-	if e.twin {
-		setTemplateAnnotation(c, reload.ContentKey, e.sum.String())
-	}
-
 	if s.strategy == reload.Annotations {
 		last := reload.LastReload{
 			Type: reload.TypeName(e.key.Kind), Name: e.key.Name, Namespace: e.key.Namespace, Hash: e.marker,
@@ -438,6 +464,19 @@ func resumption(f facts, s settings) (bool, time.Duration) {
 	left := at.Add(f.policy.PausePeriod).Sub(f.now)
 
 	return left <= 0, max(left, 0)
+}
+
+// contentMark is a mark that differs from the former one whatever was marked before, by this source or another one, and
+// is the same when the same is written once more because the answer was lost.
+func contentMark(former string, twins []edit) string {
+	parts := []string{former}
+	for _, e := range twins {
+		parts = append(parts, e.key.String(), e.sum.String())
+	}
+
+	sum := sha256.Sum256(fmt.Appendf(nil, "%q", parts))
+
+	return digest.Sum(sum[:len(digest.Sum{})]).String()
 }
 
 const tokenLength = 10

@@ -1,6 +1,7 @@
 package reload
 
 import (
+	"slices"
 	"testing"
 	"time"
 
@@ -37,6 +38,7 @@ type scene struct {
 	gone        bool
 	ignoreGone  bool
 	unsure      bool
+	tried       map[string]string
 	removeStale bool
 }
 
@@ -95,6 +97,10 @@ func (s scene) decide(t *testing.T) step {
 		if !s.fromUnknown {
 			from := content(s.from)
 			c.from = &from
+		}
+
+		if s.tried != nil {
+			c.tried = []attempt{{marker(s.tried), content(s.tried).Whole}}
 		}
 
 		f.causes = []cause{c}
@@ -178,6 +184,13 @@ func TestDecide(t *testing.T) {
 				variables: []workload.Variable{{Container: "main", Name: variable, Value: marker(b)}},
 			},
 			skipped: telemetry.SkipNotUpdated,
+		},
+		"a change that was taken back after one that may have been written is written, whatever the workload says": {
+			scene: scene{
+				from: b, now: a, unsure: true, tried: b, annotations: carriedAnnotation(t, a, noon.Add(-time.Hour)),
+				variables: []workload.Variable{{Container: "main", Name: variable, Value: marker(a)}},
+			},
+			variables: set("main", a),
 		},
 		"§8 a deleted source that never triggered writes nothing": {
 			scene: scene{from: a, gone: true}, skipped: telemetry.SkipNotUpdated,
@@ -326,13 +339,57 @@ func TestDecideNoticesAnEditThatTheCompatibleHashCannotSee(t *testing.T) {
 		t.Fatal("§5: the two contents should have one compatible hash")
 	}
 
-	d := scene{
-		from: one, now: two,
-		variables: []workload.Variable{{Container: "main", Name: "STAKATER_APP_CONFIGMAP", Value: marker(one)}},
-	}.decide(t)
+	variables := []workload.Variable{{Container: "main", Name: "STAKATER_APP_CONFIGMAP", Value: marker(one)}}
 
-	if d.change.TemplateAnnotations[reload.ContentKey] == nil {
-		t.Errorf("the template would stay as it is: %+v", d.change)
+	for name, tc := range map[string]struct {
+		scene scene
+		twin  bool
+	}{
+		"the workload is seen to have the former": {scene{from: one, now: two, variables: variables}, true},
+		"the former was written without an answer, and its marker is not seen yet": {
+			scene{from: map[string]string{"a": "0"}, now: two, unsure: true, tried: one}, true,
+		},
+		"what was written without an answer is what there is now": {
+			scene{from: map[string]string{"a": "0"}, now: two, unsure: true, tried: two}, false,
+		},
+		"what was written without an answer has another hash": {
+			scene{from: one, now: two, unsure: true, tried: map[string]string{"a": "0"}}, false,
+		},
+	} {
+		d := tc.scene.decide(t)
+		if len(d.edits) != 1 {
+			t.Errorf("%s: edits %+v", name, d.edits)
+		}
+
+		if got := d.change.TemplateAnnotations[reload.ContentKey] != nil; got != tc.twin {
+			t.Errorf("%s: want a mark that tells the contents apart: %v, got %+v", name, tc.twin, d.change)
+		}
+	}
+}
+
+func TestTheMarkOfContentsOfOneHashIsNewForEveryChange(t *testing.T) {
+	t.Parallel()
+
+	one, two := map[string]string{"a": "1;b=2"}, map[string]string{"a": "1", "b": "2"}
+	flips := func(name string) edit { return edit{key: cm(name), sum: content(two).Whole, twin: true} }
+
+	first := contentMark("", []edit{flips("a")})
+	marks := []string{
+		"", first,
+		contentMark(first, []edit{flips("b")}), // another source with the same content
+		contentMark(first, []edit{flips("a")}), // once more, after it was something else meanwhile
+		contentMark(first, []edit{flips("a"), flips("b")}),
+		contentMark(first, []edit{{key: cm("a"), sum: content(one).Whole, twin: true}}),
+	}
+
+	slices.Sort(marks)
+
+	if distinct := slices.Compact(slices.Clone(marks)); len(distinct) != len(marks) {
+		t.Errorf("two changes have one mark: %q", marks)
+	}
+
+	if again := contentMark("", []edit{flips("a")}); again != first {
+		t.Errorf("what is written once more is %q, was %q", again, first)
 	}
 }
 

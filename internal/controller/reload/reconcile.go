@@ -204,7 +204,7 @@ func (c *Controller) settle(f facts, d step, err error) {
 
 	switch {
 	case err != nil:
-		c.state.failed(f, edited)
+		c.state.failed(f, d.edits)
 	case len(d.edits) > 0:
 		dealt = append(dealt, edited...)
 		carried = &d.carried

@@ -184,7 +184,7 @@ func (s *state) markOne(ref workload.Ref, c cause) bool {
 
 	if known, already := t.causes[c.key]; already {
 		// What the workload last had is what it had before the first of the changes.
-		c.from, c.seen, c.unsure = known.from, known.seen, known.unsure || c.unsure
+		c.from, c.seen, c.unsure, c.tried = known.from, known.seen, known.unsure || c.unsure, known.tried
 	} else {
 		s.open[c.key]++
 
@@ -515,7 +515,7 @@ func (s *state) settle(f facts, dealt []refs.Key, carried *reload.Carried) (sett
 
 		if s.sources[key] != f.sources[key] && !sameContent(s.sources[key], f.sources[key]) {
 			// It changed while we wrote. What the workload has now is what we wrote.
-			c.from, c.seen, c.unsure = contentOf(f.sources[key]), f.now, false
+			c.from, c.seen, c.unsure, c.tried = contentOf(f.sources[key]), f.now, false, nil
 			t.causes[key], again = c, true
 
 			continue
@@ -536,7 +536,7 @@ func (s *state) settle(f facts, dealt []refs.Key, carried *reload.Carried) (sett
 }
 
 // failed takes note that a write was not answered as it should: whether it was done is not known.
-func (s *state) failed(f facts, edited []refs.Key) {
+func (s *state) failed(f facts, edits []edit) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 
@@ -545,11 +545,19 @@ func (s *state) failed(f facts, edited []refs.Key) {
 		return
 	}
 
-	for _, key := range edited {
-		if c, there := t.causes[key]; there {
-			c.unsure = true
-			t.causes[key] = c
+	for _, e := range edits {
+		c, there := t.causes[e.key]
+		if !there {
+			continue
 		}
+
+		c.unsure = true
+
+		if tried := (attempt{e.marker, e.sum}); !slices.Contains(c.tried, tried) {
+			c.tried = append(slices.Clone(c.tried), tried)
+		}
+
+		t.causes[e.key] = c
 	}
 }
 

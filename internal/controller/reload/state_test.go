@@ -543,6 +543,43 @@ func TestSettleKeepsWhatChangedWhileItWasWritten(t *testing.T) {
 	}
 }
 
+func TestWhatWasTriedWithoutAnAnswerIsKeptUntilTheWorkloadHasSomething(t *testing.T) {
+	t.Parallel()
+
+	s := newState()
+	s.put(app, originOf(contents[0], 1), true)
+	s.observe(reading("web", 2, "app"), parseAs)
+	s.begin()
+
+	fails := func(data map[string]string, version int) facts {
+		former := content(dataOf(s.sources[app]))
+		s.put(app, originOf(data, version), false)
+		s.mark(cause{key: app, from: &former, seen: noon})
+
+		f, _ := s.look(deployment("web"), noon)
+		s.failed(f, []edit{{key: app, marker: marker(data), sum: content(data).Whole}})
+
+		return f
+	}
+
+	fails(contents[2], 3)
+	fails(contents[2], 4)
+	f := fails(contents[3], 5)
+
+	f, _ = s.look(f.workload.Ref, noon)
+	if tried := f.causes[0].tried; len(tried) != 2 || tried[0].sum != content(contents[2]).Whole || tried[1].sum != content(contents[3]).Whole {
+		t.Errorf("tried: %+v", tried)
+	}
+
+	s.settle(f, []refs.Key{app}, nil)
+	s.put(app, originOf(contents[1], 6), false)
+	s.mark(cause{key: app})
+
+	if f, _ = s.look(f.workload.Ref, noon); len(f.causes) != 1 || len(f.causes[0].tried) > 0 {
+		t.Errorf("after it was settled: %+v", f.causes)
+	}
+}
+
 func TestAWorkloadThatGoesTakesItsCausesAlong(t *testing.T) {
 	t.Parallel()
 
