@@ -1,6 +1,7 @@
 package reload
 
 import (
+	"cmp"
 	"crypto/sha1" //nolint:gosec // for the length of the compatible marker
 	"crypto/sha256"
 	"encoding/hex"
@@ -159,6 +160,14 @@ func consider(f facts, s settings) ([]edit, map[refs.Key]telemetry.SkipReason) {
 
 		edits = append(edits, e)
 	}
+
+	// One annotation tells of the last edit alone: it must not be the one of a write that may have been done already.
+	tried := map[refs.Key]int{}
+	for _, c := range f.causes {
+		tried[c.key] = min(len(c.tried), 1)
+	}
+
+	slices.SortStableFunc(edits, func(a, b edit) int { return cmp.Compare(tried[b.key], tried[a.key]) })
 
 	return edits, skipped
 }

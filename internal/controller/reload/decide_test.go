@@ -414,3 +414,38 @@ func TestDecideWritesTheAnnotationOfSection7(t *testing.T) {
 		t.Errorf("§7: env is untouched, got %v", d.change.Variables)
 	}
 }
+
+// The annotation is written to the second: that of a write that may have been done would change nothing.
+func TestTheAnnotationTellsOfWhatWasNotTriedYet(t *testing.T) {
+	t.Parallel()
+
+	annotations := map[string]string{"reloader.stakater.com/auto": "true"}
+	policy, _ := reload.Parse(annotations, nil, reload.Options{Keys: reload.DefaultKeys()})
+	one := content(map[string]string{"k": "1"})
+
+	for _, tried := range []string{"a", "b"} {
+		f := facts{
+			workload: &workload.Observed{
+				Ref: deployment("web"), UID: "u1", Annotations: annotations,
+				Uses: []refs.Use{{Kind: refs.ConfigMap, Name: "a", Container: "main"}, {Kind: refs.ConfigMap, Name: "b", Container: "main"}},
+			},
+			policy: policy, sources: map[refs.Key]*origin{cm("a"): {content: one}, cm("b"): {content: one}}, now: noon,
+		}
+
+		for _, name := range names {
+			c := cause{key: cm(name), seen: noon}
+			if name == tried {
+				c.unsure, c.tried = true, []attempt{{one.Marker(), one.Whole}}
+			}
+
+			f.causes = append(f.causes, c)
+		}
+
+		d := decide(f, settings{strategy: reload.Annotations, keys: reload.DefaultKeys()})
+
+		last, err := reload.ParseLastReload(*d.change.TemplateAnnotations["reloader.stakater.com/last-reloaded-from"])
+		if err != nil || len(d.edits) != 2 || last.Name == tried {
+			t.Errorf("%s was tried: got %+v, %v", tried, last, err)
+		}
+	}
+}
