@@ -34,7 +34,7 @@ const (
 	defaultMaxDelay          = time.Minute
 
 	defaultLiveWorkers      = 256
-	defaultStoreConcurrency = 16
+	defaultStoreConcurrency = 64
 	defaultLiveMinDelay     = time.Second
 	defaultLiveMaxDelay     = 5 * time.Minute
 )

@@ -69,7 +69,7 @@ func TestDefault_FillsInWhatIsLeftOut(t *testing.T) {
 		},
 		Live: configv1alpha1.LiveConfiguration{
 			Workers:          256,
-			StoreConcurrency: 16,
+			StoreConcurrency: 64,
 			Rook:             "off",
 			Retry:            configv1alpha1.Retry{MinDelay: seconds(1), MaxDelay: seconds(300)},
 		},

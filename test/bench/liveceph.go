@@ -19,7 +19,7 @@ const (
 	cephSections = "client.rgw."
 	handSections = "client.hand."
 	// burstGlance is the pause between two looks at the version of the database: a look takes a monitor's time.
-	burstGlance = 2 * time.Millisecond
+	burstGlance = 10 * time.Millisecond
 )
 
 // cephServer is a monitor.

@@ -4,7 +4,7 @@ package v1alpha1
 type LiveConfiguration struct {
 	// Workers is how many LiveConfigs are handled at the same time: they mostly wait for stores. Default 256.
 	Workers int `json:"workers,omitempty"`
-	// StoreConcurrency is how many calls one store gets at the same time. Default 16.
+	// StoreConcurrency is how many calls one store gets at the same time. Default 64.
 	StoreConcurrency int `json:"storeConcurrency,omitempty"`
 	// Rook is "on" or "off": whether CephClusters and CephObjectStores of Rook that name a Secret with settings are
 	// served like LiveConfigs. Default "off".

@@ -88,7 +88,7 @@ func New(o Options) *Controller {
 		claims:      newClaims(),
 		memories:    newMemories(),
 		telling:     semaphore.NewWeighted(tellers),
-		crowd:       newCrowd(),
+		crowd:       newCrowd(o.Clock),
 		configQueue: queue.New[types.NamespacedName]("live-configs", o.Clock, o.Settings.FirstRetry, o.Settings.LastRetry),
 		storeQueue:  queue.New[types.NamespacedName]("live-stores", o.Clock, o.Settings.FirstRetry, o.Settings.LastRetry),
 	}

@@ -102,7 +102,7 @@ func (p *pass) turn(ctx context.Context) error {
 	}
 
 	p.arrived()
-	p.crowd.await(ctx, p.Clock)
+	p.crowd.await(ctx)
 
 	if err := p.Controller.telling.Acquire(ctx, 1); err != nil {
 		return err //nolint:wrapcheck // the context has ended

@@ -83,6 +83,7 @@ type option struct {
 func newSession(cluster connection, clk clock.Clock, command time.Duration) *session {
 	return &session{
 		cluster: cluster, clock: clk, command: command, seed: []byte(rand.Text()), version: "Ceph",
+		dumps: share[dump]{clock: clk}, views: share[[]view]{clock: clk},
 		schemas: map[string]known{}, helps: map[string]*share[option]{}, silent: map[string]time.Time{},
 	}
 }
@@ -244,7 +245,7 @@ func (s *session) option(ctx context.Context, name string) (option, error) {
 
 	asked := s.helps[name]
 	if asked == nil {
-		asked = &share[option]{}
+		asked = &share[option]{clock: s.clock}
 		s.helps[name] = asked
 	}
 

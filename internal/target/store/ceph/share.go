@@ -4,12 +4,24 @@ import (
 	"context"
 	"fmt"
 	"sync"
+	"time"
+
+	"k8s.io/utils/clock"
+)
+
+// A crowd that asks without a pause keeps a monitor, which does one thing at a time, from its writes. So as long as callers
+// wait, the next question comes restFactor times as long after an answer as that has taken, and at most longestRest after it.
+const (
+	restFactor  = 6
+	longestRest = 40 * time.Millisecond
 )
 
 // share lets callers at the same time have one answer. A caller takes part in the next question that is asked after its
-// call, never in one that is under way: that one may have been answered before the caller's own write. The zero share is
-// ready. It is safe for concurrent use.
+// call, never in one that is under way: that one may have been answered before the caller's own write. It is safe for
+// concurrent use.
 type share[T any] struct {
+	clock clock.Clock
+
 	mu sync.Mutex
 	// next is what callers wait for that is not asked yet, nil when nobody waits; busy says that somebody asks.
 	next *flight[T]
@@ -51,7 +63,7 @@ func (s *share[T]) get(ctx context.Context, ask func(context.Context) (T, error)
 	}
 }
 
-// run asks until nobody waits.
+// run asks until nobody waits. Whoever comes after that is answered at once.
 func (s *share[T]) run(ctx context.Context, ask func(context.Context) (T, error)) {
 	for {
 		s.mu.Lock()
@@ -65,7 +77,20 @@ func (s *share[T]) run(ctx context.Context, ask func(context.Context) (T, error)
 			return
 		}
 
+		begun := s.clock.Now()
 		current.value, current.err = ask(ctx)
+		took := s.clock.Since(begun)
 		close(current.done)
+
+		if s.awaited() {
+			s.clock.Sleep(min(restFactor*took, longestRest))
+		}
 	}
+}
+
+func (s *share[T]) awaited() bool {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+
+	return s.next != nil
 }

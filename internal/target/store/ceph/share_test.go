@@ -6,13 +6,16 @@ import (
 	"sync/atomic"
 	"testing"
 	"testing/synctest"
+	"time"
+
+	"k8s.io/utils/clock"
 )
 
 func TestCallersTakePartInTheNextQuestionOnly(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
 		var (
-			asked   share[int32]
+			asked   = share[int32]{clock: clock.RealClock{}}
 			count   atomic.Int32
 			answers = make(chan struct{})
 		)
@@ -64,7 +67,7 @@ func TestCallersTakePartInTheNextQuestionOnly(t *testing.T) {
 func TestACallerMayLeaveAndTheOthersGetTheirAnswer(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
-		var asked share[int]
+		asked := share[int]{clock: clock.RealClock{}}
 
 		answer := make(chan struct{})
 		ask := func(ctx context.Context) (int, error) {
@@ -100,4 +103,44 @@ func TestACallerMayLeaveAndTheOthersGetTheirAnswer(t *testing.T) {
 			t.Errorf("got %d, want 7", n)
 		}
 	})
+}
+
+func TestBetweenTwoQuestionsOfACrowdThereIsTimeForWrites(t *testing.T) {
+	t.Parallel()
+
+	for name, tc := range map[string]struct {
+		takes, crowd, alone time.Duration
+	}{
+		"in proportion to what an answer takes": {2 * time.Millisecond, 2*time.Millisecond + 12*time.Millisecond + 2*time.Millisecond, 2 * time.Millisecond},
+		"and not for long":                      {time.Second, 2*time.Second + longestRest, time.Second},
+	} {
+		synctest.Test(t, func(t *testing.T) {
+			asked := share[int]{clock: clock.RealClock{}}
+			call := func() {
+				_, _ = asked.get(t.Context(), func(context.Context) (int, error) {
+					time.Sleep(tc.takes)
+
+					return 0, nil
+				})
+			}
+
+			begun := time.Now()
+			call()
+			call()
+
+			if took := time.Since(begun); took != 2*tc.alone {
+				t.Errorf("%s: one after the other took %v, want %v", name, took, 2*tc.alone)
+			}
+
+			begun = time.Now()
+
+			go call()
+			synctest.Wait()
+			call()
+
+			if took := time.Since(begun); took != tc.crowd {
+				t.Errorf("%s: two at once took %v, want %v", name, took, tc.crowd)
+			}
+		})
+	}
 }
