@@ -54,6 +54,8 @@ type Owned struct {
 	Applied string
 	// Stored is the digest of what the store then said that it had.
 	Stored string
+	// Awaits are the processes that ran before Applied was stored, and take it up only when they start again.
+	Awaits []string
 }
 
 // Reason is why a step is taken.
@@ -93,6 +95,8 @@ type Finding struct {
 	Digest, Applied, Stored string
 	// Missing says that it waits for its source, Unreachable that it waits for its store.
 	Missing, Unreachable bool
+	// Awaits are the processes for whose restart it waits, as far as they are known.
+	Awaits []string
 }
 
 // Plan is what is to be done, and how far everything is before it.
@@ -118,6 +122,9 @@ type Situation struct {
 	States map[Place]State
 	// Unreachable says of a store's node why it could not be read.
 	Unreachable map[Node]string
+	// Running are the processes that run now of those that take a place's setting up only when they start; a place that is not
+	// there could not be asked for.
+	Running map[Place][]string
 	// Owned is what is ours.
 	Owned map[Place]Owned
 	// Released are what is ours and no longer asked for, with what is recorded of it.
@@ -417,7 +424,12 @@ func refusal(w Want, state State, policy lockstepv1alpha1.LivePolicy) string {
 		return fmt.Sprintf("%s (the value comes from %s)", err.Error(), w.Source)
 	}
 
-	if state.Restart && policy.RestartRequired == lockstepv1alpha1.RestartRefuse && !state.Rule.Same(state.Running.Text, w.Text) {
+	running := state.Running
+	if !running.Set {
+		running = state.Stored // what was there when it started, for all that is known
+	}
+
+	if state.Restart && policy.RestartRequired == lockstepv1alpha1.RestartRefuse && !state.Rule.Same(running.Text, w.Text) {
 		return "takes effect only when the store restarts, and restartRequired is refuse"
 	}
 
@@ -438,6 +450,10 @@ func (s Situation) settled(w Want, state State, f *Finding) {
 	f.State, f.Applied, f.Stored = lockstepv1alpha1.SettingApplied, f.Digest, s.Digest(state.Stored.Text)
 
 	if state.Hidden || !state.Running.Set || state.Rule.Same(state.Running.Text, w.Text) {
+		if f.Awaits = s.awaited(w.Place, f.Digest); len(f.Awaits) > 0 {
+			f.State, f.Message = lockstepv1alpha1.SettingRestartRequired, fmt.Sprintf("is stored; %s", awaiting(f.Awaits))
+		}
+
 		if state.RestartPending {
 			f.State, f.Message = lockstepv1alpha1.SettingRestartRequired, "is stored; restart the store for it to take effect"
 		}
@@ -454,6 +470,34 @@ func (s Situation) settled(w Want, state State, f *Finding) {
 	default:
 		f.State, f.Message = lockstepv1alpha1.SettingPending, "is stored, but the store does not use it"
 	}
+}
+
+// awaited are the processes that still run with what there was before a value was stored.
+func (s Situation) awaited(place Place, digest string) []string {
+	owned, running := s.Owned[place], s.Running[place]
+	if owned.Applied != digest {
+		return nil
+	}
+
+	if running == nil {
+		return owned.Awaits
+	}
+
+	return slices.DeleteFunc(slices.Clone(owned.Awaits), func(name string) bool { return !slices.Contains(running, name) })
+}
+
+// awaiting asks for the restart of processes, each named once by what comes before its last slash.
+func awaiting(processes []string) string {
+	var names []string
+
+	for _, process := range processes {
+		name := process[:max(strings.LastIndexByte(process, '/'), 0)]
+		if name = cmp.Or(name, process); !slices.Contains(names, name) {
+			names = append(names, name)
+		}
+	}
+
+	return "restart " + strings.Join(names, ", ") + ", which still uses what was there before"
 }
 
 // abandoned is what a change that was cut off has begun to adopt and nobody asks for any more.

@@ -55,6 +55,16 @@ func with(s live.Situation, changes ...func(*live.Situation)) live.Situation {
 	return s
 }
 
+// awaiting remembers what was applied at a place, and the processes that still use what was there before.
+func awaiting(at live.Place, applied string, processes ...string) func(*live.Situation) {
+	return func(s *live.Situation) { s.Owned[at] = live.Owned{Applied: readable(applied), Awaits: processes} }
+}
+
+// runs says which processes run.
+func runs(at live.Place, processes ...string) func(*live.Situation) {
+	return func(s *live.Situation) { s.Running = map[live.Place][]string{at: processes} }
+}
+
 func owning(at live.Place, o live.Owned) func(*live.Situation) {
 	return func(s *live.Situation) { s.Owned[at] = o }
 }
@@ -520,6 +530,10 @@ func TestDecideRefuses(t *testing.T) {
 			with(one(want(a, "7"), said(number("7", "7"), restart)), refuse, owning(a, ours("7", "7"))),
 			[]string{`db: a Applied [asked #7] [applied #7] [stored #7]`},
 		},
+		"not a setting that waits for a restart, if it is stored and nobody says what runs": {
+			with(one(want(a, "7"), said(number("7", ""), restart)), refuse, owning(a, ours("7", "7"))),
+			[]string{`db: a Applied [asked #7] [applied #7] [stored #7]`},
+		},
 		"not a setting that waits for a restart, if it is to be written": {one(want(a, "7"), said(number("5", "5"), restart)), adopted},
 		"what was found not to be possible before any store was asked": {
 			one(wanted(want(a, "7"), func(w *live.Want) { w.Objection = "is on the list settings.deny of LiveStore db" }), number("5", "5")),
@@ -594,6 +608,24 @@ func TestDecideSaysHowFarItIs(t *testing.T) {
 		"stored, and nobody can say what is in force": {
 			with(one(want(a, "7"), number("7", "")), owning(a, ours("7", "7"))),
 			[]string{`db: a Applied [asked #7] [applied #7] [stored #7]`},
+		},
+		"stored, and processes still run that take it up when they start": {
+			with(one(want(a, "7"), number("7", "")), awaiting(a, "7", "client.rgw.a/1", "client.rgw.a/2", "client.rgw.b/3")),
+			[]string{`db: a RestartRequired: is stored; restart client.rgw.a, client.rgw.b, which still uses what was there before ` +
+				`[asked #7] [applied #7] [stored #7] [awaits client.rgw.a/1 client.rgw.a/2 client.rgw.b/3]`},
+		},
+		"stored, and some of them have started again": {
+			with(one(want(a, "7"), number("7", "")), awaiting(a, "7", "client.rgw.a/1", "client.rgw.b/3"), runs(a, "client.rgw.a/4", "client.rgw.b/3")),
+			[]string{`db: a RestartRequired: is stored; restart client.rgw.b, which still uses what was there before ` +
+				`[asked #7] [applied #7] [stored #7] [awaits client.rgw.b/3]`},
+		},
+		"stored, and all of them have started again": {
+			with(one(want(a, "7"), number("7", "")), awaiting(a, "7", "client.rgw.a/1"), runs(a, "client.rgw.a/4")),
+			[]string{`db: a Applied [asked #7] [applied #7] [stored #7]`},
+		},
+		"stored, and what they waited for was another value": {
+			with(one(want(a, "7"), number("7", "")), awaiting(a, "5", "client.rgw.a/1")),
+			[]string{`db: a Applied [asked #7] [applied #7] [stored #7]`, `made: db: a: set "7" since changed; back: from the record`},
 		},
 		"stored, and outranked": {
 			as(func(s *live.State) { s.ShadowedBy = "the configuration file of mon.a" }),

@@ -50,6 +50,10 @@ func toldFinding(f live.Finding) string {
 		}
 	}
 
+	if len(f.Awaits) > 0 {
+		words = append(words, fmt.Sprintf("[awaits %s]", strings.Join(f.Awaits, " ")))
+	}
+
 	if f.Missing {
 		words = append(words, "[missing]")
 	}

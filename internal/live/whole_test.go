@@ -253,8 +253,8 @@ func TestBlocked(t *testing.T) {
 			t.Parallel()
 
 			got, blocked := live.Plan{Findings: tc.findings}.Blocked()
-			if got != tc.want || blocked != tc.blocked {
-				t.Errorf("got %+v, %v; want %+v, %v", got, blocked, tc.want, tc.blocked)
+			if diff := cmp.Diff(tc.want, got); diff != "" || blocked != tc.blocked {
+				t.Errorf("blocked: got %v, want %v; the finding (-want +got):\n%s", blocked, tc.blocked, diff)
 			}
 		})
 	}

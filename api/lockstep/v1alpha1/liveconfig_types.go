@@ -475,6 +475,11 @@ type SettingStatus struct {
 	Message string `json:"message,omitempty"`
 	// Since when it is in this state.
 	Since metav1.Time `json:"since"`
+	// Awaits are the processes that still use what was there before and take the value up only when they start again, where the
+	// store knows them: the daemon's name, and what tells this start of it from the next.
+	//
+	// +optional
+	Awaits []string `json:"awaits,omitempty"`
 	// RetireAt is when the former password, which is still valid besides, is made invalid.
 	//
 	// +optional

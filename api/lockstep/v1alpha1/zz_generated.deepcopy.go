@@ -597,6 +597,11 @@ func (in *ServiceReference) DeepCopy() *ServiceReference {
 func (in *SettingStatus) DeepCopyInto(out *SettingStatus) {
 	*out = *in
 	in.Since.DeepCopyInto(&out.Since)
+	if in.Awaits != nil {
+		in, out := &in.Awaits, &out.Awaits
+		*out = make([]string, len(*in))
+		copy(*out, *in)
+	}
 	if in.RetireAt != nil {
 		in, out := &in.RetireAt, &out.RetireAt
 		*out = (*in).DeepCopy()

@@ -1,2 +1,2 @@
-# The key that this prints is the password of the LiveStore. mon dump and config diff let it compare what the monitors really use.
-ceph auth get-or-create client.lockstep mon 'allow command "config dump", allow command "config help", allow command "version", allow command "mon dump", allow command "config diff", allow command "config set" with who=osd name=osd_max_backfills, allow command "config rm" with who=osd name=osd_max_backfills'
+# The key that this prints is the password of the LiveStore. mon dump, config diff and sessions let it see what the monitors really use, and which daemons have still to be restarted.
+ceph auth get-or-create client.lockstep mon 'allow command "config dump", allow command "config help", allow command "version", allow command "mon dump", allow command "config diff", allow command "sessions", allow command "config set" with who=osd name=osd_max_backfills, allow command "config rm" with who=osd name=osd_max_backfills'

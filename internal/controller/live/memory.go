@@ -49,6 +49,8 @@ type memory struct {
 	// retryAt is when a change that failed is tried again, and pause how long the next one waits.
 	retryAt time.Time
 	pause   time.Duration
+	// ended is since when processes are gone that a setting waits for.
+	ended map[string]time.Time
 	// full says that a pass has looked at everything since the start.
 	full bool
 }

@@ -35,6 +35,9 @@ type pass struct {
 	// states and unreachable are set by observe, and again after every write.
 	states      map[live.Place]live.State
 	unreachable map[live.Node]string
+	// running are the processes that were found of those that take a place's setting up only when they start, and ran before
+	// this pass has changed anything; a place that is not there could not be asked for.
+	running map[live.Place][]string
 	// last is what was recorded of the revision in force, once it was read.
 	last     live.Record
 	lastRead bool
@@ -88,8 +91,10 @@ func (c *Controller) reconcile(ctx context.Context, where types.NamespacedName) 
 		return 0, told
 	}
 
-	if wait := p.untilRetirement(); wait > 0 && (p.again == 0 || wait < p.again) {
-		p.again = wait
+	for _, wait := range []time.Duration{p.untilRetirement(), p.untilRestart()} {
+		if wait > 0 && (p.again == 0 || wait < p.again) {
+			p.again = wait
+		}
 	}
 
 	return p.again, err
@@ -188,7 +193,7 @@ func (p *pass) rest(ctx context.Context) (bool, error) {
 		p.again = at.Sub(p.begun)
 
 		return true, nil
-	case at.IsZero() && p.memory.full && !p.unsettled() && (p.woken&(wakeStore|wakeDrift) == 0 || p.asRemembered(ctx)):
+	case at.IsZero() && p.memory.full && !p.unsettled() && !p.restarted(ctx) && (p.woken&(wakeStore|wakeDrift) == 0 || p.asRemembered(ctx)):
 		return true, nil
 	}
 
@@ -324,6 +329,7 @@ func (p *pass) observe(ctx context.Context) (bool, error) {
 
 	p.retireReleased(ctx)
 	p.look(ctx)
+	p.restarted(ctx)
 
 	return false, nil
 }
@@ -411,7 +417,7 @@ func (p *pass) owned() map[live.Place]live.Owned {
 
 	for _, s := range p.config.Status.Settings {
 		if s.Applied != "" {
-			byID[idOfStatus(s)] = live.Owned{Applied: s.Applied, Stored: s.Stored}
+			byID[idOfStatus(s)] = live.Owned{Applied: s.Applied, Stored: s.Stored, Awaits: s.Awaits}
 		}
 	}
 
@@ -600,7 +606,7 @@ func (p *pass) damp() {
 
 func (p *pass) situation() live.Situation {
 	return live.Situation{
-		Wants: p.wants, States: p.states, Unreachable: p.unreachable, Owned: p.owned(), Released: p.released, CutOff: p.cutOff,
+		Wants: p.wants, States: p.states, Unreachable: p.unreachable, Running: p.running, Owned: p.owned(), Released: p.released, CutOff: p.cutOff,
 		Policy: p.config.Spec.Policy, Digest: p.key.digest,
 	}
 }

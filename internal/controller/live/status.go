@@ -270,7 +270,7 @@ func (p *pass) settings(now time.Time) []lockstepv1alpha1.SettingStatus {
 		was, known := former[idOf(f.Place)]
 		s := lockstepv1alpha1.SettingStatus{
 			Store: f.Store, Node: f.Node, ID: f.Setting.ID(), State: p.stateOf(f), Digest: f.Digest,
-			Applied: f.Applied, Stored: f.Stored, Message: p.redact(f.Message), Since: at,
+			Applied: f.Applied, Stored: f.Stored, Message: p.redact(f.Message), Since: at, Awaits: f.Awaits,
 		}
 
 		if s.State == lockstepv1alpha1.SettingRolledBack && s.Message == "" {
@@ -278,7 +278,7 @@ func (p *pass) settings(now time.Time) []lockstepv1alpha1.SettingStatus {
 		}
 
 		if known && s.Applied == "" && !p.lost(f.Place) {
-			s.Applied, s.Stored = was.Applied, was.Stored
+			s.Applied, s.Stored, s.Awaits = was.Applied, was.Stored, was.Awaits
 		}
 
 		if known && was.State == s.State && was.Digest == s.Digest {

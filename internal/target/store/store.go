@@ -77,6 +77,14 @@ type Watcher interface {
 	Watch(ctx context.Context, settings []live.Setting, ready func(), changed func(live.Setting)) error
 }
 
+// Witness is a session whose store knows which processes take its settings up when they start.
+type Witness interface {
+	// Running returns for each setting, in their order, the processes that run now and have read it when they started. Each
+	// has a name that no later process has, which begins with that of the daemon: "client.rgw.a/4711". It is nil for a setting
+	// of which that cannot be told, and empty when there are none.
+	Running(ctx context.Context, settings []live.Setting) ([][]string, error)
+}
+
 // Authenticator is a session that can try a password.
 type Authenticator interface {
 	// Accepts tells whether the role can log in with the password, by a login of its own.

@@ -19,12 +19,12 @@ type Grant struct {
 }
 
 // Caps renders the capabilities for the monitors that a session needs to read everything and to change what is granted.
-// With observe the running monitors can be asked too. What is granted cannot be anything else: no other command, no log
+// With observe the running monitors can be asked too, also for who is connected to them. What is granted cannot be anything else: no other command, no log
 // of changes, no keys. The error names a text that cannot be part of capabilities.
 func Caps(grants []Grant, observe bool) (string, error) {
 	commands := []string{"config dump", "config help", "version"}
 	if observe {
-		commands = append(commands, "mon dump", "config diff")
+		commands = append(commands, "mon dump", "config diff", "sessions")
 	}
 
 	var caps []string

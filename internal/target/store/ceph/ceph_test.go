@@ -417,7 +417,7 @@ func recorded(t testing.TB, c *localstore.Ceph, clk clock.Clock) (*session, *rec
 
 	r := &recorder{connection: admins.cluster}
 
-	return newSession(r, clk, limit), r
+	return newSession(r, "client.admin", clk, limit), r
 }
 
 func TestOnlyCommandsThatCannotHurtAreEverSent(t *testing.T) {
@@ -433,9 +433,10 @@ func TestOnlyCommandsThatCannotHurtAreEverSent(t *testing.T) {
 		t.Fatal(err)
 	}
 
+	running(t, s, "client.rgw.a")
 	slices.Sort(r.prefixes)
 
-	want := []string{"config diff", "config dump", "config help", "config log", "config rm", "config set", "mon dump"}
+	want := []string{"config diff", "config dump", "config help", "config log", "config rm", "config set", "mon dump", "sessions"}
 	if diff := cmp.Diff(want, slices.Compact(r.prefixes)); diff != "" {
 		t.Errorf("(-want +got):\n%s", diff)
 	}

@@ -9,8 +9,9 @@
 // # Rights
 //
 // [Caps] renders what a session needs and no more. Every session needs `config dump`, which shows all that is stored,
-// also the secrets of others: Ceph cannot narrow it. `mon dump` and `config diff` are optional: with them the running
-// monitors are asked too, which finds what a configuration file, an argument or an override outranks.
+// also the secrets of others: Ceph cannot narrow it. `mon dump`, `config diff` and `sessions` are optional: with them the
+// running monitors are asked too, which finds what a configuration file, an argument or an override outranks, and which
+// daemons still run with what they have read when they started.
 //
 // # Endpoints
 //

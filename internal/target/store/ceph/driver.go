@@ -55,7 +55,7 @@ func open(ctx context.Context, library *rados.Library, clk clock.Clock, t store.
 		return nil, unopened(t.Username, hosts, err)
 	}
 
-	s := newSession(cluster, clk, t.Command)
+	s := newSession(cluster, t.Username, clk, t.Command)
 
 	if err := s.learnVersion(ctx); err != nil {
 		cluster.Close()

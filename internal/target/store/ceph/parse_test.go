@@ -40,6 +40,7 @@ func TestAnAnswerThatIsNoneIsAnErrorWithoutItsText(t *testing.T) {
 		"dump of texts": func() error { _, err := parseDump([]byte(`["canary"]`)); return err },
 		"log":           func() error { _, err := parseLog([]byte(canary)); return err },
 		"diff":          func() error { _, err := parseDiff([]byte(`{"diff":"canary"}`)); return err },
+		"sessions":      func() error { _, err := parseSessions([]byte(canary)); return err },
 		"quorum":        func() error { _, err := parseQuorum([]byte(canary)); return err },
 		"help":          func() error { _, err := parseOption([]byte(canary)); return err },
 	} {
@@ -106,7 +107,7 @@ func TestCaps(t *testing.T) {
 		fails   bool
 	}{
 		"to look alone":               {want: reading},
-		"and at the running monitors": {observe: true, want: reading + `, allow command "mon dump", allow command "config diff"`},
+		"and at the running monitors": {observe: true, want: reading + `, allow command "mon dump", allow command "config diff", allow command "sessions"`},
 		"to change everything":        {grants: []Grant{{}}, want: reading + `, allow command "config set", allow command "config rm"`},
 		"one option of one section": {
 			grants: []Grant{{Who: "global", Name: "mon_max_pg_per_osd"}},

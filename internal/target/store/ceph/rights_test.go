@@ -148,7 +148,7 @@ func TestWithoutTheOptionalCapabilitiesOnlyTheRunningValuesAreMissing(t *testing
 
 			limited := begin(t, as(t, c, "client."+strings.ReplaceAll(name, " ", "-"), caps))
 			r := &recorder{connection: limited.(*session).cluster}
-			s := newSession(r, clock.RealClock{}, limit)
+			s := newSession(r, "client.limited", clock.RealClock{}, limit)
 
 			apply(t, s, setting, live.Text("false"))
 

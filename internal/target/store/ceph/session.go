@@ -37,11 +37,14 @@ type connection interface {
 var (
 	_ store.Session = (*session)(nil)
 	_ store.Prober  = (*session)(nil)
+	_ store.Witness = (*session)(nil)
 )
 
 // session is with all monitors of a cluster.
 type session struct {
 	cluster connection
+	// entity is who we are for the monitors.
+	entity  string
 	clock   clock.Clock
 	command time.Duration
 	// seed keeps a digest of the database from being compared with that of a known text.
@@ -51,8 +54,10 @@ type session struct {
 	dumps share[dump]
 	views share[[]view]
 
-	// noObserve and noLog are set when the monitors do not let this entity ask: they are not asked again.
-	noObserve, noLog atomic.Bool
+	processes share[[]process]
+
+	// noObserve, noLog and noSessions are set when the monitors do not let this entity ask: they are not asked again.
+	noObserve, noLog, noSessions atomic.Bool
 
 	// mu guards what is below.
 	mu      sync.Mutex
@@ -80,10 +85,10 @@ type option struct {
 	problem *live.Problem
 }
 
-func newSession(cluster connection, clk clock.Clock, command time.Duration) *session {
+func newSession(cluster connection, entity string, clk clock.Clock, command time.Duration) *session {
 	return &session{
-		cluster: cluster, clock: clk, command: command, seed: []byte(rand.Text()), version: "Ceph",
-		dumps: share[dump]{clock: clk}, views: share[[]view]{clock: clk},
+		cluster: cluster, entity: entity, clock: clk, command: command, seed: []byte(rand.Text()), version: "Ceph",
+		dumps: share[dump]{clock: clk}, views: share[[]view]{clock: clk}, processes: share[[]process]{clock: clk},
 		schemas: map[string]known{}, helps: map[string]*share[option]{}, silent: map[string]time.Time{},
 	}
 }

@@ -118,7 +118,7 @@ func TestBetweenTwoQuestionsOfACrowdThereIsTimeForWrites(t *testing.T) {
 			asked := share[int]{clock: clock.RealClock{}}
 			call := func() {
 				_, _ = asked.get(t.Context(), func(context.Context) (int, error) {
-					time.Sleep(tc.takes)
+					asked.clock.Sleep(tc.takes)
 
 					return 0, nil
 				})

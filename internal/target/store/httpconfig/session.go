@@ -189,7 +189,7 @@ func (s *session) reach(ctx context.Context) error {
 			return fmt.Errorf("connect: %w", err)
 		}
 
-		return conn.Close() //nolint:wrapcheck // it never fails for a connection that was just made
+		return conn.Close()
 	})
 }
 

@@ -1,0 +1,101 @@
+package live_test
+
+import (
+	"strings"
+	"testing"
+	"time"
+
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/apimachinery/pkg/types"
+	"sigs.k8s.io/controller-runtime/pkg/client"
+
+	lockstepv1alpha1 "github.com/lockstep-dev/lockstep/api/lockstep/v1alpha1"
+	"github.com/lockstep-dev/lockstep/internal/target/store/ceph/rados"
+)
+
+// gateway connects to the monitors as an object gateway does, which reads its options when it starts.
+func (c *cluster) gateway() *rados.Cluster {
+	c.t.Helper()
+
+	const entity = "client.rgw.a"
+
+	key, err := c.AddEntity(c.t.Context(), entity, "allow r")
+	if err != nil {
+		c.t.Fatal(err)
+	}
+
+	g, err := rados.New().Connect(c.t.Context(), rados.Options{
+		Hosts: c.Endpoint(), Entity: entity, Key: key, Connect: 10 * time.Second, Command: 10 * time.Second,
+	})
+	if err != nil {
+		c.t.Fatal(err)
+	}
+
+	c.t.Cleanup(g.Close)
+
+	return g
+}
+
+func keystone(text string) lockstepv1alpha1.LiveSetting {
+	s := set("rgw_keystone_admin_password", text)
+	s.Who = "client.rgw.a"
+
+	return s
+}
+
+// Whoever asks whether the former password can be revoked has to know who still uses it.
+func TestAPasswordThatADaemonReadsWhenItStartsWaitsForItsRestart(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t)
+	c := w.cluster("ceph")
+	w.must(w.client.Patch(t.Context(), &lockstepv1alpha1.LiveStore{ObjectMeta: metav1.ObjectMeta{Namespace: w.namespace, Name: "ceph"}},
+		client.RawPatch(types.MergePatchType, []byte(`{"spec":{"probeInterval":"1s"}}`))))
+
+	former := w.start()
+	w.create(liveConfig("rgw", "ceph", keystone("first")))
+
+	if l := w.ready("rgw"); len(l.Status.Settings[0].Awaits) > 0 {
+		t.Errorf("nobody runs, and it waits for %q", l.Status.Settings[0].Awaits)
+	}
+
+	first := c.gateway()
+
+	w.edit("rgw", func(s *lockstepv1alpha1.LiveConfigSpec) { s.Settings[0] = keystone("second") })
+	l := w.config("rgw", "to wait for the gateway", told("Verified", "False/RestartRequired"))
+	setting := l.Status.Settings[0]
+
+	if setting.State != lockstepv1alpha1.SettingRestartRequired || len(setting.Awaits) != 1 ||
+		!strings.Contains(setting.Message, "restart client.rgw.a, which still uses what was there before") {
+		t.Errorf("got %+v", setting)
+	}
+
+	if got := says(l, "Ready"); !strings.HasPrefix(got, "Ready=False/RestartRequired") || l.Status.Revision != 2 {
+		t.Errorf("got %q, revision %d", got, l.Status.Revision)
+	}
+
+	if got := c.get("client.rgw.a", "rgw_keystone_admin_password"); got != "second" {
+		t.Errorf("the database has %q", got)
+	}
+
+	// The next manager knows it too, and one gateway that has started meanwhile changes nothing.
+	former.stop()
+
+	second := c.gateway()
+	w.start()
+	first.Close()
+
+	l = w.ready("rgw")
+	if s := l.Status.Settings[0]; s.State != lockstepv1alpha1.SettingApplied || len(s.Awaits) > 0 || l.Status.Revision != 2 {
+		t.Errorf("after the restart: got %+v", s)
+	}
+
+	w.edit("rgw", func(s *lockstepv1alpha1.LiveConfigSpec) { s.Settings[0] = keystone("third") })
+	l = w.config("rgw", "to wait for the second gateway", told("Verified", "False/RestartRequired"))
+
+	if s := l.Status.Settings[0]; len(s.Awaits) != 1 || s.Awaits[0] == setting.Awaits[0] {
+		t.Errorf("it waits for %q, and has waited for %q", s.Awaits, setting.Awaits)
+	}
+
+	second.Close()
+	w.ready("rgw")
+}
