@@ -209,7 +209,7 @@ func (w *liveWorld) external() {
 		w.Errorf("the database has %v", got)
 	}
 
-	want, err := ceph.Caps([]ceph.Grant{{Who: "client.rgw", WhoPrefix: true}}, false)
+	want, err := ceph.Caps([]ceph.Grant{{Who: "client.rgw", WhoPrefix: true}}, true)
 	w.must(err)
 
 	entity, caps := printedLogin(w, "docs/guides/migrate-from-rook.md")
