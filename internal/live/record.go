@@ -74,6 +74,25 @@ func (r Record) With(entries []Entry) Record {
 	return r
 }
 
+// mostGone is how many entries are kept of nodes that are gone: one that comes back finds its own, and pods that come and go
+// for years do not fill the record.
+const mostGone = 64
+
+// Recent leaves out all but the first entries of nodes that are gone.
+func Recent(entries []Entry, gone func(Node) bool) []Entry {
+	n := 0
+
+	return slices.DeleteFunc(slices.Clone(entries), func(e Entry) bool {
+		if !gone(NodeOf(e.Place)) {
+			return false
+		}
+
+		n++
+
+		return n > mostGone
+	})
+}
+
 // The form of a record in its Secret. Names are short and stay as they are: records outlive a version.
 type (
 	recordJSON struct {

@@ -1,6 +1,9 @@
 package live_test
 
 import (
+	"fmt"
+	"slices"
+	"strconv"
 	"strings"
 	"testing"
 
@@ -353,4 +356,24 @@ func TestWhatWasThereBeforeIsRecordedOnce(t *testing.T) {
 			r = next
 		}
 	})
+}
+
+func TestOfNodesThatAreGoneTheFirstEntriesAreKept(t *testing.T) {
+	t.Parallel()
+
+	var entries []live.Entry
+	for i := range 100 {
+		entries = append(entries, live.Entry{Place: on("cache", fmt.Sprintf("10.0.0.%d:6379", i), "maxmemory"), Text: strconv.Itoa(i)})
+	}
+
+	entries = append(entries, live.Entry{Place: on("cache", "10.0.1.0:6379", "maxmemory"), Text: "there"}, live.Entry{Place: place("a"), Text: "other"})
+	kept := live.Recent(entries, func(n live.Node) bool { return strings.HasPrefix(n.Name, "10.0.0.") })
+
+	if diff := cmp.Diff(slices.Concat(entries[:64], entries[100:]), kept); diff != "" {
+		t.Errorf("(-want +got):\n%s", diff)
+	}
+
+	if all := live.Recent(entries, func(live.Node) bool { return false }); len(all) != len(entries) {
+		t.Errorf("%d of %d are kept, and none is gone", len(all), len(entries))
+	}
 }

@@ -209,8 +209,7 @@ func (p *pass) had(ctx context.Context, other types.NamespacedName, place live.P
 		return nil, nil //nolint:nilnil // nobody is an answer
 	}
 
-	has := func(s lockstepv1alpha1.SettingStatus) bool { return s.Applied != "" && idOfStatus(s) == idOf(place) }
-	if !slices.ContainsFunc(config.Status.Settings, has) {
+	if !hasApplied(config, place) {
 		return nil, nil //nolint:nilnil // nothing is an answer
 	}
 
@@ -234,12 +233,20 @@ func (p *pass) nextRecord(revision int64) live.Record {
 	var left []live.Entry
 
 	for _, e := range p.last.With(p.cutOff.Entries).Entries {
-		if !slices.Contains(p.plan.Drop, e.Place) && !p.lost(e.Place) {
+		if !slices.Contains(p.plan.Drop, e.Place) && !p.taken(e.Place) {
 			left = append(left, e)
 		}
 	}
 
-	return next.With(left)
+	// Those that have gone last come first: they were asked for in the record before.
+	return next.With(live.Recent(left, p.gone))
+}
+
+// gone says whether a store is there and has a node no more.
+func (p *pass) gone(at live.Node) bool {
+	h, err := p.store(at.Store)
+
+	return err == nil && len(h.nodes) > 0 && h.node(at.Name) == nil
 }
 
 // has says whether a place is ours, or about to be.
@@ -253,10 +260,23 @@ func (p *pass) has(place live.Place) bool {
 	return true
 }
 
-func (p *pass) lost(place live.Place) bool {
+// taken says whether an older LiveConfig has a place by now. Until that is on record what we know of the place is too: the
+// manager may end in between.
+func (p *pass) taken(place live.Place) bool {
 	holder := p.claims.holder(claimOf(p.where.Namespace, place))
+	if holder == (types.NamespacedName{}) || holder == p.where {
+		return false
+	}
 
-	return holder != (types.NamespacedName{}) && holder != p.where
+	config := p.liveConfigs.Get(holder)
+
+	return config != nil && hasApplied(config, place)
+}
+
+func hasApplied(config *lockstepv1alpha1.LiveConfig, place live.Place) bool {
+	return slices.ContainsFunc(config.Status.Settings, func(s lockstepv1alpha1.SettingStatus) bool {
+		return s.Applied != "" && idOfStatus(s) == idOf(place)
+	})
 }
 
 // advance writes, node after node, and stops at the first that fails. It returns the steps that were begun.

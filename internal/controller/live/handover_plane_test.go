@@ -2,10 +2,12 @@ package live_test
 
 import (
 	"context"
+	"errors"
 	"io"
 	"net/http"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"testing"
 
 	corev1 "k8s.io/api/core/v1"
@@ -87,6 +89,56 @@ func TestAnOlderLiveConfigInheritsWhatWasThereBeforeTheYounger(t *testing.T) {
 	}
 }
 
+// The manager ends after the younger one has heard that it has lost the setting, and before the older one has it on record.
+func TestAnOlderLiveConfigInheritsAlsoFromWhatAFormerManagerKnew(t *testing.T) {
+	t.Parallel()
+
+	w := newWorld(t)
+	server := w.cache("cache")
+	server.set("maxmemory", "32mb")
+
+	var broken atomic.Bool
+
+	former := w.start(func(p *parts) {
+		p.wrap = func(next http.RoundTripper) http.RoundTripper {
+			return roundTripper(func(q *http.Request) (*http.Response, error) {
+				// Of all records only that of what the older one adopts is written while it is broken.
+				if broken.Load() && q.Method == http.MethodPost && strings.HasSuffix(q.URL.Path, "/secrets") {
+					return nil, errBroken
+				}
+
+				return next.RoundTrip(q)
+			})
+		}
+	})
+
+	older := liveConfig("a-older", "cache", set("maxmemory-samples", "3"))
+	w.create(older)
+	w.ready("a-older")
+
+	younger := liveConfig("b-younger", "cache", set("maxmemory", "65mb"))
+	w.create(younger)
+	w.ready("b-younger")
+
+	broken.Store(true)
+	w.edit("a-older", func(s *lockstepv1alpha1.LiveConfigSpec) { s.Settings = append(s.Settings, set("maxmemory", "64mb")) })
+	w.config("b-younger", "to be refused", told("Stalled", "True/Refused"))
+	former.stop()
+	server.expect("maxmemory", megabytes(65))
+
+	w.start()
+	w.config("a-older", "to have it", func(l *lockstepv1alpha1.LiveConfig) bool { return isReady(l) && len(l.Status.Settings) == 2 })
+	server.expect("maxmemory", megabytes(64))
+
+	w.must(w.client.Delete(t.Context(), younger))
+	expect.Gone(t, w.client, younger)
+	server.expect("maxmemory", megabytes(64))
+
+	w.must(w.client.Delete(t.Context(), older))
+	expect.Gone(t, w.client, older)
+	server.expect("maxmemory", megabytes(32))
+}
+
 func TestWithBestEffortToTheYoungerGoesWhatTheOlderLetsGo(t *testing.T) {
 	t.Parallel()
 
@@ -135,6 +187,8 @@ func TestASecretOfAUserThatHasTheNameOfARecordIsLeftAlone(t *testing.T) {
 		t.Errorf("the user's Secret has %d keys and the owners %v", len(kept.Data), kept.OwnerReferences)
 	}
 }
+
+var errBroken = errors.New("it is broken off")
 
 // lateWatch keeps back what the watch of LiveConfigs brings.
 type lateWatch struct {

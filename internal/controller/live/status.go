@@ -277,7 +277,7 @@ func (p *pass) settings(now time.Time) []lockstepv1alpha1.SettingStatus {
 			s.Message = "the change has failed and was taken back"
 		}
 
-		if known && s.Applied == "" && !p.lost(f.Place) {
+		if known && s.Applied == "" && !p.taken(f.Place) {
 			s.Applied, s.Stored, s.Awaits = was.Applied, was.Stored, was.Awaits
 		}
 
