@@ -29,6 +29,8 @@ type node struct {
 	changed func(*node)
 	// opened counts a try to connect.
 	opened func()
+	// passwords are those that were in force before, as far as they are on record, the newest first.
+	passwords func(ctx context.Context) []string
 
 	mu      sync.Mutex
 	session store.Session
@@ -40,13 +42,6 @@ type node struct {
 	broken chan struct{}
 	// news is closed, and replaced, when the session is another one or what is held at the node may be.
 	news chan struct{}
-}
-
-func newNode(name string, driver store.Driver, target store.Target, clk clock.Clock, opened func(), changed func(*node)) *node {
-	return &node{
-		name: name, driver: driver, target: target, clock: clk, opened: opened, changed: changed,
-		broken: make(chan struct{}, 1), news: make(chan struct{}),
-	}
 }
 
 // signal is closed at the next news.
@@ -73,10 +68,14 @@ func (n *node) keep(ctx context.Context) {
 	pause := firstRedial
 
 	for ctx.Err() == nil {
-		switch session, err := n.open(ctx); {
+		switch session, err := n.open(ctx, n.target); {
 		case ctx.Err() != nil:
 			return
 		case err != nil:
+			if errors.Is(err, store.ErrLogin) {
+				n.recall(ctx)
+			}
+
 			n.down(err)
 		default:
 			n.up(session)
@@ -129,13 +128,44 @@ func (n *node) work(session store.Session, err error) error {
 	return nil
 }
 
-func (n *node) open(ctx context.Context) (store.Session, error) {
-	ctx, cancel := context.WithTimeout(ctx, n.target.Connect)
+// recall logs in with a password that was in force before: a rotation of the login itself may have been asked for while no
+// manager ran, and is made through the former one.
+func (n *node) recall(ctx context.Context) {
+	n.mu.Lock()
+	serves := n.former != nil
+	n.mu.Unlock()
+
+	if serves {
+		return
+	}
+
+	for _, password := range n.passwords(ctx) {
+		target := n.target
+		if target.Password == password {
+			continue
+		}
+
+		target.Password = password
+
+		if session, err := n.open(ctx, target); err == nil {
+			n.mu.Lock()
+			n.former = session
+			n.mu.Unlock()
+			n.tell()
+			n.changed(n)
+
+			return
+		}
+	}
+}
+
+func (n *node) open(ctx context.Context, target store.Target) (store.Session, error) {
+	ctx, cancel := context.WithTimeout(ctx, target.Connect)
 	defer cancel()
 
 	n.opened()
 
-	session, err := n.driver.Open(ctx, n.target)
+	session, err := n.driver.Open(ctx, target)
 	if err == nil && ctx.Err() != nil {
 		session.Close()
 

@@ -209,3 +209,55 @@ func TestAPasswordWithANewLineAtItsEndLocksNobodyOut(t *testing.T) {
 	w.ready("marker")
 	server.expect("maxmemory-samples", "3")
 }
+
+// An operator rotates the Secret while nobody is there: the server has still what was there before, which is on record.
+func TestARotationOfTheLoginItselfThatNoManagerHasSeenIsMadeByTheNext(t *testing.T) {
+	t.Parallel()
+
+	for _, name := range []string{"PostgreSQL", "Redis"} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+
+			w := newWorld(t)
+
+			var (
+				address string
+				logsIn  func(role, password string) bool
+				kind    = lockstepv1alpha1.StoreType(name)
+			)
+
+			if kind == lockstepv1alpha1.StorePostgreSQL {
+				server := w.sql("plain")
+				server.do("CREATE ROLE lockstep LOGIN SUPERUSER PASSWORD 'first'")
+				address, logsIn = server.Addr(), server.logsIn
+			} else {
+				server := w.cache("plain")
+				server.user("lockstep", "first")
+				address, logsIn = server.Addr(), server.logsIn
+			}
+
+			w.secret("login", map[string]string{"username": "lockstep", "password": "first"})
+
+			s := liveStore("store", kind, address)
+			s.Spec.Credentials = &lockstepv1alpha1.StoreCredentials{SecretName: "login"}
+			w.create(s)
+
+			former := w.start()
+			w.create(liveConfig("own", "store", lockstepv1alpha1.LiveSetting{Password: &lockstepv1alpha1.LivePassword{
+				Role: "lockstep", ValueFrom: *secretValue("login", "password"),
+			}}))
+			w.ready("own")
+
+			former.stop()
+			w.secret("login", map[string]string{"username": "lockstep", "password": "second"})
+			w.start()
+
+			w.config("own", "to have rotated it", func(l *lockstepv1alpha1.LiveConfig) bool { return isReady(l) && logsIn("lockstep", "second") })
+			w.store("store", "to be let in", "True/Connected")
+
+			if logsIn("lockstep", "first") {
+				t.Error("the former password is still valid")
+			}
+		})
+	}
+}

@@ -20,6 +20,7 @@ import (
 	"sigs.k8s.io/controller-runtime/pkg/client"
 
 	lockstepv1alpha1 "github.com/lockstep-dev/lockstep/api/lockstep/v1alpha1"
+	"github.com/lockstep-dev/lockstep/internal/live"
 	"github.com/lockstep-dev/lockstep/internal/target/store"
 	"github.com/lockstep-dev/lockstep/internal/telemetry"
 )
@@ -86,14 +87,14 @@ func (s *stores) closeAll() {
 
 // reconcile brings the connections of one LiveStore in line with its spec and its Secrets, and tells its state.
 func (s *stores) reconcile(ctx context.Context, key types.NamespacedName) (time.Duration, error) {
-	live := s.c.liveStores.Get(key)
-	if live == nil {
+	l := s.c.liveStores.Get(key)
+	if l == nil {
 		s.gone(key)
 
 		return 0, nil
 	}
 
-	d, p, err := s.describe(ctx, live)
+	d, p, err := s.describe(ctx, l)
 	if err != nil {
 		return 0, err
 	}
@@ -101,11 +102,11 @@ func (s *stores) reconcile(ctx context.Context, key types.NamespacedName) (time.
 	former := s.get(key)
 
 	// A Secret that is gone takes no connection away: in a namespace that is being deleted it may go first.
-	if p != nil && p.reason == reasonSecretMissing && former != nil && len(former.nodes) > 0 && former.generation == live.Generation {
+	if p != nil && p.reason == reasonSecretMissing && former != nil && len(former.nodes) > 0 && former.generation == l.Generation {
 		return 0, s.tell(ctx, key, p)
 	}
 
-	next := s.handle(live, d, p)
+	next := s.handle(l, d, p)
 	if former == nil || former.print != next.print || former.generation != next.generation {
 		s.replace(key, next) //nolint:contextcheck // connections outlive the pass
 	}
@@ -280,13 +281,9 @@ func (s *stores) handle(l *lockstepv1alpha1.LiveStore, d described, p *problem) 
 		return h
 	}
 
-	key := types.NamespacedName{Namespace: l.Namespace, Name: l.Name}
-	changed := func(*node) { s.nodeChanged(key) }
-	opened := func() { s.c.Metrics.Requested(l.Spec.Type, telemetry.StoreOpen) }
-
 	if h.driver.Together {
 		t.Endpoints = endpoints
-		h.nodes = []*node{newNode("", h.driver, t, s.c.Clock, opened, changed)}
+		h.nodes = []*node{s.node("", l, h.driver, t)}
 
 		return h
 	}
@@ -299,10 +296,66 @@ func (s *stores) handle(l *lockstepv1alpha1.LiveStore, d described, p *problem) 
 			name = ""
 		}
 
-		h.nodes = append(h.nodes, newNode(name, h.driver, t, s.c.Clock, opened, changed))
+		h.nodes = append(h.nodes, s.node(name, l, h.driver, t))
 	}
 
 	return h
+}
+
+// node makes a node that is not connected yet.
+func (s *stores) node(name string, l *lockstepv1alpha1.LiveStore, driver store.Driver, target store.Target) *node {
+	key := client.ObjectKeyFromObject(l)
+
+	return &node{
+		name: name, driver: driver, target: target, clock: s.c.Clock,
+		changed:   func(*node) { s.nodeChanged(key) },
+		opened:    func() { s.c.Metrics.Requested(driver.Type, telemetry.StoreOpen) },
+		passwords: func(ctx context.Context) []string { return s.formerPasswords(ctx, key, target.Username) },
+		broken:    make(chan struct{}, 1), news: make(chan struct{}),
+	}
+}
+
+// formerPasswords are those that LiveConfigs have given the login of a LiveStore itself, the newest of each first.
+func (s *stores) formerPasswords(ctx context.Context, key types.NamespacedName, username string) []string {
+	var found []string
+
+	for _, dependent := range s.c.dependents(liveStoreKey(key)) {
+		config := s.c.liveConfigs.Get(dependent)
+		if config == nil || !setsPasswords(config, key.Name) {
+			continue
+		}
+
+		for _, e := range s.recorded(ctx, config) {
+			if e.Store == key.Name && e.Setting.Password && e.Setting.Role == username && !slices.Contains(found, e.Text) {
+				found = append(found, e.Text)
+			}
+		}
+	}
+
+	return found
+}
+
+// recorded are the entries of all records of a LiveConfig that can be read, the newest first.
+func (s *stores) recorded(ctx context.Context, config *lockstepv1alpha1.LiveConfig) []live.Entry {
+	var entries []live.Entry
+
+	for _, revision := range slices.Backward(s.c.records.of(config)) {
+		r, err := s.c.record(ctx, config, revision)
+		if err != nil {
+			s.c.Log.Error(err, "what may be a former password of a LiveStore's login is not read")
+		}
+
+		entries = append(entries, r.Entries...)
+	}
+
+	return entries
+}
+
+// setsPasswords says whether a LiveConfig has passwords in a store.
+func setsPasswords(config *lockstepv1alpha1.LiveConfig, store string) bool {
+	return slices.ContainsFunc(config.Status.Settings, func(s lockstepv1alpha1.SettingStatus) bool {
+		return s.Store == store && strings.HasPrefix(s.ID, "password=")
+	})
 }
 
 // printTLS tells two configurations apart.
