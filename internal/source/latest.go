@@ -21,7 +21,13 @@ type pointer[V any] interface {
 type Latest[V any, P pointer[V]] struct {
 	mu      sync.RWMutex
 	objects map[types.NamespacedName]P
+	// gone are the objects that have ended last, as a ring: an answer to a write of ours may come after the end.
+	gone [lastGone]types.UID
+	next int
 }
+
+// lastGone is how many ends are remembered, for the time that an answer takes.
+const lastGone = 256
 
 // NewLatest returns one that knows no object.
 func NewLatest[V any, P pointer[V]]() *Latest[V, P] {
@@ -44,8 +50,8 @@ func (l *Latest[V, P]) All() []P {
 	return slices.Collect(maps.Values(l.objects))
 }
 
-// Put takes the server's answer to a write, unless what is known is newer. An object that this write has let go is taken
-// only while the watch has not said so: it would never be taken away again. It takes the managed fields away from the object.
+// Put takes the server's answer to a write, unless what is known is newer. An object that is gone is taken only while the
+// watch has not said so: it would never be taken away again. It takes the managed fields away from the object.
 func (l *Latest[V, P]) Put(object P) {
 	name := client.ObjectKeyFromObject(object)
 
@@ -53,7 +59,8 @@ func (l *Latest[V, P]) Put(object P) {
 	defer l.mu.Unlock()
 
 	old := l.objects[name]
-	if old == nil && object.GetDeletionTimestamp() != nil && len(object.GetFinalizers()) == 0 {
+	ended := object.GetDeletionTimestamp() != nil && len(object.GetFinalizers()) == 0
+	if old == nil && (ended || slices.Contains(l.gone[:min(l.next, lastGone)], object.GetUID())) {
 		return
 	}
 
@@ -74,6 +81,11 @@ func (l *Latest[V, P]) Change(c Change[V]) (before, after P) {
 	case c.New == nil && before != nil && c.Old != nil && before.GetUID() != P(c.Old).GetUID():
 		return nil, nil
 	case c.New == nil:
+		if before != nil {
+			l.gone[l.next%lastGone] = before.GetUID()
+			l.next++
+		}
+
 		delete(l.objects, c.Key)
 
 		return before, nil

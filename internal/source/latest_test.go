@@ -38,3 +38,28 @@ func TestAnObjectThatIsGoneDoesNotComeBackWithTheAnswerToItsLastWrite(t *testing
 		t.Errorf("after its end there is %v", got)
 	}
 }
+
+// Somebody deletes what we have just written, and the watch is faster than the answer.
+func TestAnObjectThatIsGoneDoesNotComeBackWithALateAnswer(t *testing.T) {
+	t.Parallel()
+
+	written := &corev1.ConfigMap{ObjectMeta: metav1.ObjectMeta{Namespace: "shop", Name: "a", UID: "1", ResourceVersion: "10"}}
+	key := client.ObjectKeyFromObject(written)
+
+	l := NewLatest[corev1.ConfigMap]()
+	l.Change(Change[corev1.ConfigMap]{Key: key, New: written})
+	l.Change(Change[corev1.ConfigMap]{Key: key, Old: written})
+	l.Put(written.DeepCopy())
+
+	if got := l.Get(key); got != nil {
+		t.Errorf("after its end there is %v", got)
+	}
+
+	again := written.DeepCopy()
+	again.UID, again.ResourceVersion = "2", "12"
+	l.Put(again)
+
+	if got := l.Get(key); got == nil || got.UID != "2" {
+		t.Errorf("one that was made again is %v", got)
+	}
+}
