@@ -19,6 +19,7 @@ import (
 	"sigs.k8s.io/controller-runtime/pkg/client"
 
 	"github.com/lockstep-dev/lockstep/internal/testing/expect"
+	"github.com/lockstep-dev/lockstep/internal/testing/journal"
 )
 
 // mesh reads an external object and has two objects of which one comes and goes, a collection, and one that sums it up.
@@ -332,7 +333,7 @@ func (d *dying) dieAfter(writes int) <-chan struct{} {
 var errLost = errors.New("the connection is lost")
 
 func (d *dying) through(next http.RoundTripper) http.RoundTripper {
-	return roundTripper(func(q *http.Request) (*http.Response, error) {
+	return journal.RoundTripper(func(q *http.Request) (*http.Response, error) {
 		// One write after the other, as long as they are counted.
 		d.mu.Lock()
 		defer d.mu.Unlock()

@@ -417,5 +417,5 @@ func TestDefinitionsWhoseKindTheServerRefusesAreNotTriedAgainAndAgain(t *testing
 
 // requested are the requests so far that begin with a text.
 func (r *run) requested(prefix string) []string {
-	return slices.DeleteFunc(r.requests.seen(), func(q string) bool { return !strings.HasPrefix(q, prefix) })
+	return slices.DeleteFunc(r.requests.Seen(), func(q string) bool { return !strings.HasPrefix(q, prefix) })
 }

@@ -155,10 +155,10 @@ func TestDefinitionsAtRestAskTheServerNothing(t *testing.T) {
 	// What comes after a first definition is about the second one alone, whose kind everybody hears of.
 	r.define("Barrier", names, oneObject)
 
-	before := len(r.requests.seen())
+	before := len(r.requests.Seen())
 	r.define("Last", names, oneObject)
 
-	for _, q := range r.requests.seen()[before:] {
+	for _, q := range r.requests.Seen()[before:] {
 		if !strings.Contains(q, "last") && !strings.HasPrefix(q, "POST ") {
 			r.Errorf("at rest the controller asks: %s", q)
 		}
@@ -184,7 +184,7 @@ func TestDefinitionsAreAllKnownToANewControllerWithoutAWrite(t *testing.T) {
 	w.make("Outer", "store", "{name: store}")
 	w.reaches("Outer", "store", "ACTIVE")
 
-	for _, q := range second.requests.seen() {
+	for _, q := range second.requests.Seen() {
 		if !strings.HasPrefix(q, "GET ") && !strings.Contains(q, "last") && !strings.HasPrefix(q, "POST ") && !strings.Contains(q, "store") {
 			w.Errorf("a new controller writes: %s", q)
 		}

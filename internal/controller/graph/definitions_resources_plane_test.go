@@ -12,6 +12,7 @@ import (
 	"sigs.k8s.io/controller-runtime/pkg/client"
 
 	krov1alpha1 "github.com/lockstep-dev/lockstep/api/kro/v1alpha1"
+	"github.com/lockstep-dev/lockstep/internal/testing/journal"
 )
 
 func TestDefinitionsSayWhichResourcesThereAre(t *testing.T) {
@@ -218,7 +219,7 @@ func TestDefinitionsWaitOutATroubledServer(t *testing.T) {
 
 	r := newWorld(t).start(func(p *parts) {
 		p.wrap = func(next http.RoundTripper) http.RoundTripper {
-			return roundTripper(func(q *http.Request) (*http.Response, error) {
+			return journal.RoundTripper(func(q *http.Request) (*http.Response, error) {
 				if trouble.Load() && q.Method != http.MethodGet && strings.Contains(q.URL.Path, "/customresourcedefinitions") {
 					return &http.Response{StatusCode: http.StatusServiceUnavailable, Body: http.NoBody, Request: q}, nil
 				}

@@ -185,7 +185,7 @@ func field(o *unstructured.Unstructured, path ...string) any {
 
 // writesOf are the requests about a namespace that change something.
 func (r *run) writesOf(part string) []string {
-	return slices.DeleteFunc(r.requests.seen(), func(q string) bool {
+	return slices.DeleteFunc(r.requests.Seen(), func(q string) bool {
 		return strings.HasPrefix(q, "GET ") || !strings.Contains(q, part)
 	})
 }

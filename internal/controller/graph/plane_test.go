@@ -7,7 +7,6 @@ import (
 	"net/http"
 	"os"
 	"strings"
-	"sync"
 	"testing"
 	"time"
 
@@ -38,6 +37,7 @@ import (
 	"github.com/lockstep-dev/lockstep/internal/graph/crd"
 	"github.com/lockstep-dev/lockstep/internal/telemetry"
 	"github.com/lockstep-dev/lockstep/internal/testing/expect"
+	"github.com/lockstep-dev/lockstep/internal/testing/journal"
 	"github.com/lockstep-dev/lockstep/internal/testing/plane"
 )
 
@@ -135,8 +135,8 @@ func scheme() (*runtime.Scheme, error) {
 type run struct {
 	*world
 
-	requests *requests
-	log      *journal
+	requests *journal.Requests
+	log      *journal.Log
 	registry *prometheus.Registry
 	cancel   context.CancelFunc
 	done     chan struct{}
@@ -167,7 +167,7 @@ func (w *world) start(change ...func(*parts)) *run {
 	}
 
 	r := &run{
-		world: w, requests: &requests{}, log: &journal{}, registry: prometheus.NewRegistry(), done: make(chan struct{}),
+		world: w, requests: &journal.Requests{}, log: &journal.Log{}, registry: prometheus.NewRegistry(), done: make(chan struct{}),
 	}
 
 	config := plane.Config(w.T)
@@ -177,7 +177,7 @@ func (w *world) start(change ...func(*parts)) *run {
 			next = p.wrap(next)
 		}
 
-		return r.requests.through(next)
+		return r.requests.Through(next)
 	})
 
 	ctx, cancel := context.WithCancel(context.WithoutCancel(w.Context()))
@@ -221,7 +221,7 @@ func (r *run) options(ctx context.Context, config *rest.Config, p *parts) contro
 	return controller.Options{
 		Client: c, Dynamic: anyKind, Discovery: asked, Objects: objects, Metrics: measures, Clock: p.clock,
 		Events:   broadcaster.NewRecorder(s, "lockstep"),
-		Log:      funcr.New(r.log.write, funcr.Options{Verbosity: 1}),
+		Log:      funcr.New(r.log.Write, funcr.Options{Verbosity: 1}),
 		Settings: p.Settings,
 	}
 }
@@ -375,60 +375,4 @@ func condition(o *unstructured.Unstructured, kind string) string {
 	}
 
 	return ""
-}
-
-// requests counts what a controller asks the server.
-type requests struct {
-	mu   sync.Mutex
-	list []string
-}
-
-func (r *requests) through(next http.RoundTripper) http.RoundTripper {
-	return roundTripper(func(q *http.Request) (*http.Response, error) {
-		r.mu.Lock()
-		r.list = append(r.list, q.Method+" "+q.URL.RequestURI())
-		r.mu.Unlock()
-
-		return next.RoundTrip(q)
-	})
-}
-
-// seen returns the requests so far, without watches.
-func (r *requests) seen() []string {
-	r.mu.Lock()
-	defer r.mu.Unlock()
-
-	var list []string
-
-	for _, q := range r.list {
-		if !strings.Contains(q, "watch=true") {
-			list = append(list, q)
-		}
-	}
-
-	return list
-}
-
-type roundTripper func(*http.Request) (*http.Response, error)
-
-func (f roundTripper) RoundTrip(q *http.Request) (*http.Response, error) { return f(q) }
-
-// journal keeps what a controller logs.
-type journal struct {
-	mu    sync.Mutex
-	lines []string
-}
-
-func (j *journal) write(prefix, args string) {
-	j.mu.Lock()
-	defer j.mu.Unlock()
-
-	j.lines = append(j.lines, prefix+": "+args)
-}
-
-func (j *journal) String() string {
-	j.mu.Lock()
-	defer j.mu.Unlock()
-
-	return strings.Join(j.lines, "\n")
 }

@@ -146,7 +146,7 @@ func TestNothingIsWrittenTwice(t *testing.T) {
 
 	var writes []string
 
-	for _, q := range later.requests.seen() {
+	for _, q := range later.requests.Seen() {
 		if !strings.HasPrefix(q, "GET ") && !strings.Contains(q, "probe") {
 			writes = append(writes, q)
 		}
@@ -166,7 +166,7 @@ func (w *world) settle(r *run) {
 	w.Helper()
 
 	for i := range 3 {
-		name := fmt.Sprintf("probe-%d-%d", len(r.requests.seen()), i)
+		name := fmt.Sprintf("probe-%d-%d", len(r.requests.Seen()), i)
 		w.make("Probe", name, "{}")
 		w.reaches("Probe", name, "ACTIVE")
 	}
@@ -176,7 +176,7 @@ func (w *world) settle(r *run) {
 func (w *world) about(r *run) []string {
 	var list []string
 
-	for _, q := range r.requests.seen() {
+	for _, q := range r.requests.Seen() {
 		if strings.Contains(q, "/namespaces/"+w.namespace+"/") && !strings.Contains(q, "probe") {
 			list = append(list, q)
 		}

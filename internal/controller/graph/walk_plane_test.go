@@ -58,5 +58,5 @@ metadata: {name: shop, namespace: NAMESPACE}
 spec: {name: shop}
 `)
 	o := w.eventually(w.object("GROUP/v1alpha1", "WebApp", "shop"), "to be ACTIVE", inState("ACTIVE"))
-	t.Log(o.Object["status"], r.requests.seen())
+	t.Log(o.Object["status"], r.requests.Seen())
 }

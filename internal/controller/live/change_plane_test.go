@@ -79,7 +79,7 @@ func TestAnEditThatChangesNoValueDoesNothing(t *testing.T) {
 	w.create(liveConfig("cache", "cache", from("maxmemory", "sizes", "memory")))
 	w.ready("cache")
 
-	before := len(r.requests.seen())
+	before := len(r.requests.Seen())
 	applied, read := h.counts()
 
 	// A label, then a key that nobody reads, then one that somebody reads: when that has arrived, the others have.
@@ -90,7 +90,7 @@ func TestAnEditThatChangesNoValueDoesNothing(t *testing.T) {
 	w.create(liveConfig("marker", "cache", from("maxmemory-samples", "marker", "memory")))
 	w.ready("marker")
 
-	for _, q := range r.requests.seen()[before:] {
+	for _, q := range r.requests.Seen()[before:] {
 		if strings.Contains(q, "secrets/sizes") || strings.Contains(q, "liveconfigs/cache/") {
 			t.Errorf("a request for an edit that changes nothing: %s", q)
 		}

@@ -12,6 +12,7 @@ import (
 	lockstepv1alpha1 "github.com/lockstep-dev/lockstep/api/lockstep/v1alpha1"
 	"github.com/lockstep-dev/lockstep/internal/live"
 	"github.com/lockstep-dev/lockstep/internal/testing/expect"
+	"github.com/lockstep-dev/lockstep/internal/testing/journal"
 )
 
 // mortal lets a controller write so many times, to the API server and to stores together, and no more: as for the world,
@@ -55,7 +56,7 @@ func (m *mortal) use(p *parts) {
 	}}
 	p.drivers = h.drivers()
 	p.wrap = func(next http.RoundTripper) http.RoundTripper {
-		return roundTripper(func(q *http.Request) (*http.Response, error) {
+		return journal.RoundTripper(func(q *http.Request) (*http.Response, error) {
 			if q.Method != http.MethodGet {
 				if err := m.write(); err != nil {
 					return nil, err

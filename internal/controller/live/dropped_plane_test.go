@@ -91,7 +91,7 @@ func TestAStoreThatDropsEveryConnectionIsNoNewsEachTime(t *testing.T) {
 
 			told := 0
 
-			for _, q := range r.requests.seen() {
+			for _, q := range r.requests.Seen() {
 				if strings.HasPrefix(q, "PATCH ") && strings.Contains(q, "/livestores/dropped/status") {
 					told++
 				}

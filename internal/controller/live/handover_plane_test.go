@@ -17,6 +17,7 @@ import (
 	lockstepv1alpha1 "github.com/lockstep-dev/lockstep/api/lockstep/v1alpha1"
 	"github.com/lockstep-dev/lockstep/internal/live"
 	"github.com/lockstep-dev/lockstep/internal/testing/expect"
+	"github.com/lockstep-dev/lockstep/internal/testing/journal"
 )
 
 // A setting is taken out of the older LiveConfig, as the message to the younger one says.
@@ -101,7 +102,7 @@ func TestAnOlderLiveConfigInheritsAlsoFromWhatAFormerManagerKnew(t *testing.T) {
 
 	former := w.start(func(p *parts) {
 		p.wrap = func(next http.RoundTripper) http.RoundTripper {
-			return roundTripper(func(q *http.Request) (*http.Response, error) {
+			return journal.RoundTripper(func(q *http.Request) (*http.Response, error) {
 				// Of all records only that of what the older one adopts is written while it is broken.
 				if broken.Load() && q.Method == http.MethodPost && strings.HasSuffix(q.URL.Path, "/secrets") {
 					return nil, errBroken
@@ -231,7 +232,7 @@ func (l *lateWatch) wait() {
 
 // through is for the requests of a controller.
 func (l *lateWatch) through(next http.RoundTripper) http.RoundTripper {
-	return roundTripper(func(q *http.Request) (*http.Response, error) {
+	return journal.RoundTripper(func(q *http.Request) (*http.Response, error) {
 		answer, err := next.RoundTrip(q)
 		if err == nil && strings.Contains(q.URL.RawQuery, "watch=true") && strings.HasSuffix(q.URL.Path, "/liveconfigs") {
 			answer.Body = lateBody{answer.Body, l}
@@ -266,7 +267,7 @@ func TestAnEditThatComesDuringAStatusWriteIsNotLost(t *testing.T) {
 		p.wrap = func(next http.RoundTripper) http.RoundTripper {
 			next = late.through(next)
 
-			return roundTripper(func(q *http.Request) (*http.Response, error) {
+			return journal.RoundTripper(func(q *http.Request) (*http.Response, error) {
 				if q.Method == http.MethodPatch && strings.HasSuffix(q.URL.Path, "/liveconfigs/cache/status") {
 					meeting.attend()
 				}

@@ -220,7 +220,7 @@ func TestARestartWritesNothingAnywhere(t *testing.T) {
 
 	var writes []string
 
-	for _, q := range second.requests.seen() {
+	for _, q := range second.requests.Seen() {
 		if !strings.HasPrefix(q, "GET ") && !strings.Contains(q, "/marker") && !strings.Contains(q, "/events") {
 			writes = append(writes, q)
 		}

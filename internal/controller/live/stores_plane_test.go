@@ -300,14 +300,14 @@ func TestALabelOnALiveStoreIsNoNews(t *testing.T) {
 	w.create(liveConfig("cache", "cache", set("maxmemory", "64mb")))
 	w.ready("cache")
 
-	before := len(r.requests.seen())
+	before := len(r.requests.Seen())
 	applied, _ := h.counts()
 
 	w.must(w.client.Patch(t.Context(), liveStoreKey(w, "cache"), client.RawPatch(types.MergePatchType, []byte(`{"metadata":{"labels":{"a":"b"}}}`))))
 	w.create(liveConfig("marker", "cache", set("maxmemory-samples", "3")))
 	w.ready("marker")
 
-	for _, q := range r.requests.seen()[before:] {
+	for _, q := range r.requests.Seen()[before:] {
 		if strings.Contains(q, "livestores") || strings.Contains(q, "liveconfigs/cache/") {
 			t.Errorf("a request for a label: %s", q)
 		}

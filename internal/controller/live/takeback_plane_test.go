@@ -14,6 +14,7 @@ import (
 	"github.com/lockstep-dev/lockstep/internal/localstore"
 	"github.com/lockstep-dev/lockstep/internal/target/store"
 	"github.com/lockstep-dev/lockstep/internal/testing/expect"
+	"github.com/lockstep-dev/lockstep/internal/testing/journal"
 	"github.com/lockstep-dev/lockstep/internal/testing/stores"
 )
 
@@ -119,7 +120,7 @@ func TestAChangeIsTakenBackThoughItsStatusCouldNotBeWritten(t *testing.T) {
 
 	w.start(h.use, func(p *parts) {
 		p.wrap = func(next http.RoundTripper) http.RoundTripper {
-			return roundTripper(func(q *http.Request) (*http.Response, error) {
+			return journal.RoundTripper(func(q *http.Request) (*http.Response, error) {
 				if q.Method != http.MethodPatch || !strings.HasSuffix(q.URL.Path, "/liveconfigs/both/status") {
 					return next.RoundTrip(q)
 				}

@@ -6,9 +6,7 @@ import (
 	"fmt"
 	"io/fs"
 	"net/http"
-	"slices"
 	"strings"
-	"sync"
 	"testing"
 	"time"
 
@@ -32,6 +30,7 @@ import (
 	"github.com/lockstep-dev/lockstep/internal/target/store"
 	"github.com/lockstep-dev/lockstep/internal/telemetry"
 	"github.com/lockstep-dev/lockstep/internal/testing/expect"
+	"github.com/lockstep-dev/lockstep/internal/testing/journal"
 	"github.com/lockstep-dev/lockstep/internal/testing/plane"
 )
 
@@ -98,8 +97,8 @@ func (w *world) tidy() {
 type run struct {
 	*world
 
-	requests *requests
-	log      *journal
+	requests *journal.Requests
+	log      *journal.Log
 	registry *prometheus.Registry
 	cancel   context.CancelFunc
 	done     chan struct{}
@@ -127,7 +126,7 @@ func (w *world) start(change ...func(*parts)) *run {
 		c(p)
 	}
 
-	r := &run{world: w, requests: &requests{}, log: &journal{}, registry: prometheus.NewRegistry(), done: make(chan struct{})}
+	r := &run{world: w, requests: &journal.Requests{}, log: &journal.Log{}, registry: prometheus.NewRegistry(), done: make(chan struct{})}
 
 	cfg := plane.Config(w.T)
 	cfg.QPS = -1
@@ -136,7 +135,7 @@ func (w *world) start(change ...func(*parts)) *run {
 			next = p.wrap(next)
 		}
 
-		return r.requests.through(next)
+		return r.requests.Through(next)
 	})
 
 	s, err := scheme()
@@ -156,7 +155,7 @@ func (w *world) start(change ...func(*parts)) *run {
 
 	built := controller.New(controller.Options{
 		Client: within{c, w.namespace}, Drivers: p.drivers, Events: broadcaster.NewRecorder(s, "lockstep"), Metrics: measures,
-		Clock: p.clock, Log: funcr.New(r.log.write, funcr.Options{Verbosity: 1}), Namespace: w.namespace, Settings: p.Settings,
+		Clock: p.clock, Log: funcr.New(r.log.Write, funcr.Options{Verbosity: 1}), Namespace: w.namespace, Settings: p.Settings,
 	})
 
 	go func() {
@@ -329,54 +328,6 @@ func from(name, secret, key string) lockstepv1alpha1.LiveSetting {
 
 func secretValue(secret, key string) *lockstepv1alpha1.ValueSource {
 	return &lockstepv1alpha1.ValueSource{SecretKeyRef: &lockstepv1alpha1.KeyReference{Name: secret, Key: key}}
-}
-
-// requests counts what a controller asks the server.
-type requests struct {
-	mu   sync.Mutex
-	list []string
-}
-
-func (r *requests) through(next http.RoundTripper) http.RoundTripper {
-	return roundTripper(func(q *http.Request) (*http.Response, error) {
-		r.mu.Lock()
-		r.list = append(r.list, q.Method+" "+q.URL.RequestURI())
-		r.mu.Unlock()
-
-		return next.RoundTrip(q)
-	})
-}
-
-// seen returns the requests so far, without watches.
-func (r *requests) seen() []string {
-	r.mu.Lock()
-	defer r.mu.Unlock()
-
-	return slices.DeleteFunc(slices.Clone(r.list), func(q string) bool { return strings.Contains(q, "watch=true") })
-}
-
-type roundTripper func(*http.Request) (*http.Response, error)
-
-func (f roundTripper) RoundTrip(q *http.Request) (*http.Response, error) { return f(q) }
-
-// journal keeps what a controller logs.
-type journal struct {
-	mu    sync.Mutex
-	lines []string
-}
-
-func (j *journal) write(prefix, args string) {
-	j.mu.Lock()
-	defer j.mu.Unlock()
-
-	j.lines = append(j.lines, prefix+": "+args)
-}
-
-func (j *journal) String() string {
-	j.mu.Lock()
-	defer j.mu.Unlock()
-
-	return strings.Join(j.lines, "\n")
 }
 
 func seconds(n int) *metav1.Duration {

@@ -7,6 +7,8 @@ import (
 	"testing"
 
 	"k8s.io/client-go/rest"
+
+	"github.com/lockstep-dev/lockstep/internal/testing/journal"
 )
 
 const foreignStore = `
@@ -76,7 +78,7 @@ func TestNothingIsTakenOverThatTheWatchHasNotShown(t *testing.T) {
 	// Somebody is faster by a moment.
 	r := w.start(func(c *rest.Config) {
 		c.Wrap(func(next http.RoundTripper) http.RoundTripper {
-			return roundTripper(func(q *http.Request) (*http.Response, error) {
+			return journal.RoundTripper(func(q *http.Request) (*http.Response, error) {
 				if strings.HasSuffix(q.URL.Path, w.namespace+"/livestores/rook-shop") {
 					once.Do(func() { w.apply(foreignStore) })
 				}
@@ -91,6 +93,6 @@ func TestNothingIsTakenOverThatTheWatchHasNotShown(t *testing.T) {
 	w.told("CephCluster", "shop", "NameTaken", "LiveStore rook-shop")
 	r.settle()
 	w.reaches("rook-shop", "10.5.5.5:3300")
-	w.same("writes", []string{"POST events"}, short(r.requests.writes(w.namespace)))
+	w.same("writes", []string{"POST events"}, short(r.writes(w.namespace)))
 	r.calm()
 }

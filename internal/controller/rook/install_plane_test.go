@@ -41,10 +41,10 @@ func TestRookMayComeLateAndGoAndComeBack(t *testing.T) {
 	w.installRook()
 	r.settle()
 
-	before := r.requests.about(w.namespace)
+	before := r.about(w.namespace)
 
 	w.apply(monitors("a=10.0.0.2:6789"))
 	r.settle()
-	w.same("requests about a namespace that Rook has left", before, r.requests.about(w.namespace))
+	w.same("requests about a namespace that Rook has left", before, r.about(w.namespace))
 	r.calm()
 }

@@ -107,13 +107,13 @@ func TestAStoreFollowsTheMonitors(t *testing.T) {
 
 	before := w.reaches("rook-shop", endpointA, endpointB, endpointC)
 	r.settle()
-	sent := r.requests.about(w.namespace)
+	sent := r.about(w.namespace)
 
 	// Rook writes them in any order, and notes other things beside them.
 	w.apply(monitors("b=10.0.0.2:6789,c=10.0.0.3:6789,a=10.0.0.1:6789"))
 	w.merge(configMap(w.namespace), `{"data":{"outOfQuorum":"b","maxMonId":"3"}}`)
 	r.settle()
-	w.same("requests for another order of the same monitors", sent, r.requests.about(w.namespace))
+	w.same("requests for another order of the same monitors", sent, r.about(w.namespace))
 
 	// b fails, and d comes in its place; the list without any monitor, and no list at all, are not the truth.
 	w.apply(monitors("d=10.0.0.4:3300,c=10.0.0.3:6789,a=10.0.0.1:6789"))
@@ -167,9 +167,9 @@ func TestARestartWritesNothing(t *testing.T) {
 
 	w.same("writes", []string{
 		"PATCH livestores/rook-shop", "PATCH liveconfigs/rook-shop", "PATCH liveconfigs/rook-shop-rgw-web", "POST events",
-	}, short(r.requests.writes(w.namespace)))
+	}, short(r.writes(w.namespace)))
 
-	sent := r.requests.about(w.namespace)
+	sent := r.about(w.namespace)
 
 	// Rook writes the status of its objects again and again, and people label things.
 	w.must(w.client.Status().Patch(t.Context(), w.rook("CephCluster", "shop"),
@@ -178,13 +178,13 @@ func TestARestartWritesNothing(t *testing.T) {
 	w.merge(secret(w.namespace), `{"metadata":{"labels":{"team":"x"}},"stringData":{"ceph-secret":"canary-rotated"}}`)
 	w.merge(w.config("rook-shop"), `{"metadata":{"labels":{"team":"x"}}}`)
 	r.settle()
-	w.same("requests when nothing is to be done", sent, r.requests.about(w.namespace))
+	w.same("requests when nothing is to be done", sent, r.about(w.namespace))
 
 	r.stop()
 
 	later := w.start()
 	later.settle()
-	w.same("writes of the next manager", []string(nil), short(later.requests.writes(w.namespace)))
+	w.same("writes of the next manager", []string(nil), short(later.writes(w.namespace)))
 	r.calm()
 	later.calm()
 }

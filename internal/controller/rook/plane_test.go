@@ -4,11 +4,9 @@ import (
 	"context"
 	"fmt"
 	"io/fs"
-	"net/http"
 	"os"
 	"slices"
 	"strings"
-	"sync"
 	"testing"
 	"time"
 
@@ -36,6 +34,7 @@ import (
 	"github.com/lockstep-dev/lockstep/internal/apply"
 	controller "github.com/lockstep-dev/lockstep/internal/controller/rook"
 	"github.com/lockstep-dev/lockstep/internal/testing/expect"
+	"github.com/lockstep-dev/lockstep/internal/testing/journal"
 	"github.com/lockstep-dev/lockstep/internal/testing/plane"
 )
 
@@ -116,8 +115,8 @@ func (w *world) installRook() {
 type run struct {
 	*world
 
-	requests *requests
-	log      *journal
+	requests *journal.Requests
+	log      *journal.Log
 	cancel   context.CancelFunc
 	done     chan struct{}
 }
@@ -127,10 +126,10 @@ func (w *world) start(change ...func(*rest.Config)) *run {
 	w.Helper()
 
 	ctx, cancel := context.WithCancel(context.WithoutCancel(w.Context()))
-	r := &run{world: w, requests: &requests{}, log: &journal{}, cancel: cancel, done: make(chan struct{})}
+	r := &run{world: w, requests: &journal.Requests{}, log: &journal.Log{}, cancel: cancel, done: make(chan struct{})}
 	configuration := plane.Config(w.T)
 	configuration.QPS = -1
-	configuration.Wrap(r.requests.through)
+	configuration.Wrap(r.requests.Through)
 
 	for _, c := range change {
 		c(configuration)
@@ -149,7 +148,7 @@ func (w *world) start(change ...func(*rest.Config)) *run {
 
 	built := controller.New(controller.Options{
 		Client: c, Dynamic: anyKind, Objects: objects, Events: broadcaster.NewRecorder(c.Scheme(), "lockstep"),
-		Clock: clock.RealClock{}, Log: funcr.New(r.log.write, funcr.Options{}),
+		Clock: clock.RealClock{}, Log: funcr.New(r.log.Write, funcr.Options{}),
 		Settings: controller.Settings{Workers: 2, FirstRetry: 20 * time.Millisecond, LastRetry: time.Second},
 	})
 
@@ -440,63 +439,12 @@ func (w *world) there(o client.Object) bool {
 	return err == nil
 }
 
-// requests counts what a controller asks the server.
-type requests struct {
-	mu   sync.Mutex
-	list []string
-}
-
-func (r *requests) through(next http.RoundTripper) http.RoundTripper {
-	return roundTripper(func(q *http.Request) (*http.Response, error) {
-		r.mu.Lock()
-		r.list = append(r.list, q.Method+" "+q.URL.RequestURI())
-		r.mu.Unlock()
-
-		return next.RoundTrip(q)
-	})
-}
-
 // about returns the requests so far that name a text, without watches.
-func (r *requests) about(text string) []string {
-	r.mu.Lock()
-	defer r.mu.Unlock()
-
-	var list []string
-
-	for _, q := range r.list {
-		if !strings.Contains(q, "watch=true") && strings.Contains(q, text) {
-			list = append(list, q)
-		}
-	}
-
-	return list
+func (r *run) about(text string) []string {
+	return slices.DeleteFunc(r.requests.Seen(), func(q string) bool { return !strings.Contains(q, text) })
 }
 
 // writes are the requests about a text that change something.
-func (r *requests) writes(text string) []string {
+func (r *run) writes(text string) []string {
 	return slices.DeleteFunc(r.about(text), func(q string) bool { return strings.HasPrefix(q, "GET ") })
-}
-
-type roundTripper func(*http.Request) (*http.Response, error)
-
-func (f roundTripper) RoundTrip(q *http.Request) (*http.Response, error) { return f(q) }
-
-// journal keeps what a controller logs.
-type journal struct {
-	mu    sync.Mutex
-	lines []string
-}
-
-func (j *journal) write(prefix, args string) {
-	j.mu.Lock()
-	defer j.mu.Unlock()
-
-	j.lines = append(j.lines, prefix+": "+args)
-}
-
-func (j *journal) String() string {
-	j.mu.Lock()
-	defer j.mu.Unlock()
-
-	return strings.Join(j.lines, "\n")
 }

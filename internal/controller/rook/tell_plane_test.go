@@ -12,6 +12,7 @@ import (
 
 	lockstepv1alpha1 "github.com/lockstep-dev/lockstep/api/lockstep/v1alpha1"
 	"github.com/lockstep-dev/lockstep/internal/testing/expect"
+	"github.com/lockstep-dev/lockstep/internal/testing/journal"
 )
 
 func TestHowFarItIsIsToldOnTheObjectOfRook(t *testing.T) {
@@ -53,7 +54,7 @@ func TestHowFarItIsIsToldOnTheObjectOfRook(t *testing.T) {
 	// The next manager tells again what is wrong, and nothing else.
 	later := w.start()
 	later.settle()
-	w.same("writes of the next manager", 1, len(later.requests.writes(w.namespace)))
+	w.same("writes of the next manager", 1, len(later.writes(w.namespace)))
 }
 
 func TestWhatIsMissingIsTold(t *testing.T) {
@@ -105,7 +106,7 @@ func TestARefusedWriteIsToldOnceAndTriedAgain(t *testing.T) {
 
 	r := w.start(func(c *rest.Config) {
 		c.Wrap(func(next http.RoundTripper) http.RoundTripper {
-			return roundTripper(func(q *http.Request) (*http.Response, error) {
+			return journal.RoundTripper(func(q *http.Request) (*http.Response, error) {
 				if q.Method == http.MethodPatch && strings.Contains(q.URL.Path, w.namespace+"/liveconfigs") && refused.Add(1) <= 3 {
 					q.URL.Path += "/nosuchthing"
 				}
