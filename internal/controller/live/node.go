@@ -36,6 +36,11 @@ type node struct {
 	session store.Session
 	// former is a session with what were the credentials before: it serves until the new ones are accepted.
 	former store.Session
+	// retired are sessions that were replaced and may have a call under way.
+	retired []store.Session
+	// successor is the node that has replaced this one and has its session: a change that is under way goes on there.
+	successor *node
+
 	err    error
 	tried  bool
 	worked bool
@@ -79,10 +84,9 @@ func (n *node) keep(ctx context.Context) {
 			n.down(err)
 		default:
 			n.up(session)
+			n.serve(ctx)
 
-			select {
-			case <-n.broken:
-			case <-ctx.Done():
+			if ctx.Err() != nil {
 				return
 			}
 
@@ -105,6 +109,48 @@ func (n *node) keep(ctx context.Context) {
 	}
 }
 
+// serve returns when the session is broken or the context ends. What it has replaced is closed once no call can be under
+// way any more.
+func (n *node) serve(ctx context.Context) {
+	linger := n.clock.NewTimer(n.target.Command)
+	defer linger.Stop()
+
+	for {
+		select {
+		case <-linger.C():
+			n.letRetiredGo()
+		case <-n.broken:
+			return
+		case <-ctx.Done():
+			return
+		}
+	}
+}
+
+func (n *node) letRetiredGo() {
+	n.mu.Lock()
+	retired := n.retired
+	n.retired = nil
+	n.mu.Unlock()
+
+	for _, session := range retired {
+		session.Close()
+	}
+}
+
+// now is the node that has the session by now.
+func (n *node) now() *node {
+	n.mu.Lock()
+	successor := n.successor
+	n.mu.Unlock()
+
+	if successor == nil {
+		return n
+	}
+
+	return successor.now()
+}
+
 // answered says whether the session has done anything that it was asked.
 func (n *node) answered() bool {
 	n.mu.Lock()
@@ -120,6 +166,8 @@ func (n *node) work(session store.Session, err error) error {
 
 		return err
 	}
+
+	n = n.now()
 
 	n.mu.Lock()
 	n.worked = n.worked || n.session == session
@@ -177,7 +225,10 @@ func (n *node) open(ctx context.Context, target store.Target) (store.Session, er
 
 func (n *node) up(session store.Session) {
 	n.mu.Lock()
-	former := n.former
+	if n.former != nil {
+		n.retired = append(n.retired, n.former)
+	}
+
 	n.session, n.former, n.err, n.tried, n.worked = session, nil, nil, true, false
 
 	select {
@@ -185,10 +236,6 @@ func (n *node) up(session store.Session) {
 	default:
 	}
 	n.mu.Unlock()
-
-	if former != nil {
-		former.Close()
-	}
 
 	n.tell()
 	n.changed(n)
@@ -208,6 +255,8 @@ func (n *node) down(err error) {
 
 // get returns the session; else why there is none. A node that was not tried yet has neither.
 func (n *node) get() (store.Session, error) {
+	n = n.now()
+
 	n.mu.Lock()
 	defer n.mu.Unlock()
 
@@ -217,7 +266,6 @@ func (n *node) get() (store.Session, error) {
 	case n.former != nil:
 		return n.former, nil
 	case !n.tried, n.err == nil:
-		// Without an error it was replaced by another node, which is being connected to.
 		return nil, errConnecting
 	}
 
@@ -255,6 +303,8 @@ func (n *node) failed(session store.Session, err error) {
 		return
 	}
 
+	n = n.now()
+
 	n.mu.Lock()
 	current := n.session == session
 
@@ -280,26 +330,26 @@ func (n *node) failed(session store.Session, err error) {
 	n.changed(n)
 }
 
-// inherit takes the session over of the node that this one replaces.
+// inherit takes the session over of the node that this one replaces. Whoever still has that one uses this one by it.
 func (n *node) inherit(from *node) {
 	from.mu.Lock()
-	session := from.session
-	from.session = nil
-
-	if session == nil {
-		session, from.former = from.former, nil
-	}
-	from.mu.Unlock()
+	defer from.mu.Unlock()
 
 	n.mu.Lock()
-	n.former = session
-	n.mu.Unlock()
+	defer n.mu.Unlock()
+
+	n.former, from.session = from.session, nil
+	if n.former == nil {
+		n.former, from.former = from.former, nil
+	}
+
+	from.successor = n
 }
 
 func (n *node) close() {
 	n.mu.Lock()
-	sessions := []store.Session{n.session, n.former}
-	n.session, n.former = nil, nil
+	sessions := append([]store.Session{n.session, n.former}, n.retired...)
+	n.session, n.former, n.retired = nil, nil, nil
 	n.mu.Unlock()
 
 	for _, s := range sessions {
@@ -346,6 +396,8 @@ func (n *node) apply(ctx context.Context, changes []live.Change) error {
 
 // isFormer says whether a session has what were the credentials before.
 func (n *node) isFormer(session store.Session) bool {
+	n = n.now()
+
 	n.mu.Lock()
 	defer n.mu.Unlock()
 
