@@ -8,6 +8,19 @@ import (
 	lockstepv1alpha1 "github.com/lockstep-dev/lockstep/api/lockstep/v1alpha1"
 )
 
+// mostWindows is for how many windows edits that follow each other hold a change: they may never end.
+const mostWindows = 10
+
+// Settle says how long a change waits for more edits, when the first was made at since and the last was noticed at noticed.
+func Settle(policy lockstepv1alpha1.LivePolicy, since, noticed, now time.Time) time.Duration {
+	wait, _ := Pace(lockstepv1alpha1.LivePolicy{SettleWindow: policy.SettleWindow}, noticed, nil, now)
+	if w := policy.SettleWindow; w != nil && !since.IsZero() {
+		wait = min(wait, since.Add(mostWindows*w.Duration).Sub(now))
+	}
+
+	return max(wait, 0)
+}
+
 // Pace says how long a change has to wait, and for what; zero when it may begin. Noticed is when the last source changed
 // (zero if none did), and made is when the changes of the last hour began, and the last one however long ago it was: a
 // minInterval may be longer than an hour.

@@ -87,6 +87,29 @@ func TestPace(t *testing.T) {
 	}
 }
 
+func TestEditsThatFollowEachOtherHoldAChangeForSomeWindowsAlone(t *testing.T) {
+	t.Parallel()
+
+	settle := lockstepv1alpha1.LivePolicy{SettleWindow: lasting(2 * time.Second)}
+
+	for name, tc := range map[string]struct {
+		policy         lockstepv1alpha1.LivePolicy
+		since, noticed time.Time
+		want           time.Duration
+	}{
+		"the window counts from the last edit":     {settle, ago(5 * time.Second)[0], ago(time.Second)[0], time.Second},
+		"not longer than ten of them":              {settle, ago(19 * time.Second)[0], noon(), time.Second},
+		"and then no more":                         {settle, ago(time.Minute)[0], noon(), 0},
+		"without a first edit the last one counts": {settle, time.Time{}, noon(), 2 * time.Second},
+		"without an edit nothing is waited for":    {settle, noon(), time.Time{}, 0},
+		"nor without a window":                     {lockstepv1alpha1.LivePolicy{MinInterval: lasting(time.Hour)}, noon(), noon(), 0},
+	} {
+		if got := live.Settle(tc.policy, tc.since, tc.noticed, noon()); got != tc.want {
+			t.Errorf("%s: waits %s, want %s", name, got, tc.want)
+		}
+	}
+}
+
 func drawPace(t *rapid.T) lockstepv1alpha1.LivePolicy {
 	var policy lockstepv1alpha1.LivePolicy
 

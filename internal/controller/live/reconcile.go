@@ -269,7 +269,7 @@ func (p *pass) settle(context.Context) (bool, error) {
 		return false, nil
 	}
 
-	wait, _ := live.Pace(lockstepv1alpha1.LivePolicy{SettleWindow: p.config.Spec.Policy.SettleWindow}, p.noticed, nil, p.begun)
+	wait := live.Settle(p.config.Spec.Policy, p.since, p.noticed, p.begun)
 	if wait <= 0 {
 		return false, nil
 	}
