@@ -54,8 +54,6 @@ type Owned struct {
 	Applied string
 	// Stored is the digest of what the store then said that it had.
 	Stored string
-	// Awaits are the processes that ran before Applied was stored, and take it up only when they start again.
-	Awaits []string
 }
 
 // Reason is why a step is taken.
@@ -122,9 +120,8 @@ type Situation struct {
 	States map[Place]State
 	// Unreachable says of a store's node why it could not be read.
 	Unreachable map[Node]string
-	// Running are the processes that run now of those that take a place's setting up only when they start; a place that is not
-	// there could not be asked for.
-	Running map[Place][]string
+	// Awaits are the processes that ran before what a place has was stored, and take it up only when they start again.
+	Awaits map[Place][]string
 	// Owned is what is ours.
 	Owned map[Place]Owned
 	// Released are what is ours and no longer asked for, with what is recorded of it.
@@ -450,7 +447,7 @@ func (s Situation) settled(w Want, state State, f *Finding) {
 	f.State, f.Applied, f.Stored = lockstepv1alpha1.SettingApplied, f.Digest, s.Digest(state.Stored.Text)
 
 	if state.Hidden || !state.Running.Set || state.Rule.Same(state.Running.Text, w.Text) {
-		if f.Awaits = s.awaited(w.Place, f.Digest); len(f.Awaits) > 0 {
+		if f.Awaits = s.Awaits[w.Place]; len(f.Awaits) > 0 {
 			f.State, f.Message = lockstepv1alpha1.SettingRestartRequired, fmt.Sprintf("is stored; %s", awaiting(f.Awaits))
 		}
 
@@ -470,20 +467,6 @@ func (s Situation) settled(w Want, state State, f *Finding) {
 	default:
 		f.State, f.Message = lockstepv1alpha1.SettingPending, "is stored, but the store does not use it"
 	}
-}
-
-// awaited are the processes that still run with what there was before a value was stored.
-func (s Situation) awaited(place Place, digest string) []string {
-	owned, running := s.Owned[place], s.Running[place]
-	if owned.Applied != digest {
-		return nil
-	}
-
-	if running == nil {
-		return owned.Awaits
-	}
-
-	return slices.DeleteFunc(slices.Clone(owned.Awaits), func(name string) bool { return !slices.Contains(running, name) })
 }
 
 // awaiting asks for the restart of processes, each named once by what comes before its last slash.

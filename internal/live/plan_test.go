@@ -55,14 +55,9 @@ func with(s live.Situation, changes ...func(*live.Situation)) live.Situation {
 	return s
 }
 
-// awaiting remembers what was applied at a place, and the processes that still use what was there before.
-func awaiting(at live.Place, applied string, processes ...string) func(*live.Situation) {
-	return func(s *live.Situation) { s.Owned[at] = live.Owned{Applied: readable(applied), Awaits: processes} }
-}
-
-// runs says which processes run.
-func runs(at live.Place, processes ...string) func(*live.Situation) {
-	return func(s *live.Situation) { s.Running = map[live.Place][]string{at: processes} }
+// awaiting says which processes still use what was there before.
+func awaiting(at live.Place, processes ...string) func(*live.Situation) {
+	return func(s *live.Situation) { s.Awaits = map[live.Place][]string{at: processes} }
 }
 
 func owning(at live.Place, o live.Owned) func(*live.Situation) {
@@ -610,22 +605,18 @@ func TestDecideSaysHowFarItIs(t *testing.T) {
 			[]string{`db: a Applied [asked #7] [applied #7] [stored #7]`},
 		},
 		"stored, and processes still run that take it up when they start": {
-			with(one(want(a, "7"), number("7", "")), awaiting(a, "7", "client.rgw.a/1", "client.rgw.a/2", "client.rgw.b/3")),
+			with(one(want(a, "7"), number("7", "")), owning(a, ours("7", "7")), awaiting(a, "client.rgw.a/1", "client.rgw.a/2", "client.rgw.b/3")),
 			[]string{`db: a RestartRequired: is stored; restart client.rgw.a, client.rgw.b, which still uses what was there before ` +
 				`[asked #7] [applied #7] [stored #7] [awaits client.rgw.a/1 client.rgw.a/2 client.rgw.b/3]`},
 		},
-		"stored, and some of them have started again": {
-			with(one(want(a, "7"), number("7", "")), awaiting(a, "7", "client.rgw.a/1", "client.rgw.b/3"), runs(a, "client.rgw.a/4", "client.rgw.b/3")),
-			[]string{`db: a RestartRequired: is stored; restart client.rgw.b, which still uses what was there before ` +
-				`[asked #7] [applied #7] [stored #7] [awaits client.rgw.b/3]`},
+		"stored, and what runs has a name without a start": {
+			with(one(want(a, "7"), number("7", "")), owning(a, ours("7", "7")), awaiting(a, "gateway")),
+			[]string{`db: a RestartRequired: is stored; restart gateway, which still uses what was there before ` +
+				`[asked #7] [applied #7] [stored #7] [awaits gateway]`},
 		},
-		"stored, and all of them have started again": {
-			with(one(want(a, "7"), number("7", "")), awaiting(a, "7", "client.rgw.a/1"), runs(a, "client.rgw.a/4")),
-			[]string{`db: a Applied [asked #7] [applied #7] [stored #7]`},
-		},
-		"stored, and what they waited for was another value": {
-			with(one(want(a, "7"), number("7", "")), awaiting(a, "5", "client.rgw.a/1")),
-			[]string{`db: a Applied [asked #7] [applied #7] [stored #7]`, `made: db: a: set "7" since changed; back: from the record`},
+		"to be stored, whoever runs": {
+			with(one(want(a, "7"), number("5", "")), owning(a, ours("5", "5")), awaiting(a, "client.rgw.a/1")),
+			[]string{`db: a Pending [asked #7]`, `db: a: set "7" since changed; back: set "5" as stored`},
 		},
 		"stored, and outranked": {
 			as(func(s *live.State) { s.ShadowedBy = "the configuration file of mon.a" }),

@@ -74,22 +74,23 @@ func (r Record) With(entries []Entry) Record {
 	return r
 }
 
-// mostGone is how many entries are kept of nodes that are gone: one that comes back finds its own, and pods that come and go
-// for years do not fill the record.
-const mostGone = 64
+// mostGone is of how many nodes that are gone the entries are kept: one that comes back finds its own, and pods that come
+// and go for years do not fill the record.
+const mostGone = 256
 
-// Recent leaves out all but the first entries of nodes that are gone.
+// Recent leaves out the entries of all but the first nodes that are gone.
 func Recent(entries []Entry, gone func(Node) bool) []Entry {
-	n := 0
+	kept := map[Node]bool{}
 
 	return slices.DeleteFunc(slices.Clone(entries), func(e Entry) bool {
-		if !gone(NodeOf(e.Place)) {
+		at := NodeOf(e.Place)
+		if kept[at] || !gone(at) {
 			return false
 		}
 
-		n++
+		kept[at] = len(kept) < mostGone
 
-		return n > mostGone
+		return !kept[at]
 	})
 }
 

@@ -358,18 +358,28 @@ func TestWhatWasThereBeforeIsRecordedOnce(t *testing.T) {
 	})
 }
 
-func TestOfNodesThatAreGoneTheFirstEntriesAreKept(t *testing.T) {
+func TestOfNodesThatAreGoneTheFirstAreKeptWhole(t *testing.T) {
 	t.Parallel()
 
-	var entries []live.Entry
-	for i := range 100 {
-		entries = append(entries, live.Entry{Place: on("cache", fmt.Sprintf("10.0.0.%d:6379", i), "maxmemory"), Text: strconv.Itoa(i)})
+	var first, later []live.Entry
+
+	for _, setting := range []string{"maxmemory", "maxmemory-samples"} {
+		for i := range 300 {
+			e := live.Entry{Place: on("cache", fmt.Sprintf("gone-%d:6379", i), setting), Text: strconv.Itoa(i)}
+			if i < 256 {
+				first = append(first, e)
+			} else {
+				later = append(later, e)
+			}
+		}
+
+		first = append(first, live.Entry{Place: on("cache", "10.0.1.0:6379", setting), Text: "there"}, live.Entry{Place: place("a"), Text: "other"})
 	}
 
-	entries = append(entries, live.Entry{Place: on("cache", "10.0.1.0:6379", "maxmemory"), Text: "there"}, live.Entry{Place: place("a"), Text: "other"})
-	kept := live.Recent(entries, func(n live.Node) bool { return strings.HasPrefix(n.Name, "10.0.0.") })
+	entries := slices.Concat(first[:258], later, first[258:])
+	kept := live.Recent(entries, func(n live.Node) bool { return strings.HasPrefix(n.Name, "gone-") })
 
-	if diff := cmp.Diff(slices.Concat(entries[:64], entries[100:]), kept); diff != "" {
+	if diff := cmp.Diff(first, kept); diff != "" {
 		t.Errorf("(-want +got):\n%s", diff)
 	}
 

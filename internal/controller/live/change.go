@@ -64,7 +64,7 @@ func (p *pass) change(ctx context.Context) (bool, error) {
 
 	failed := p.retirePending(ctx)
 	if failed == nil {
-		p.running = p.witness(ctx, p.startOnly())
+		p.awaitChanged(ctx)
 		begun, failed = p.advance(ctx)
 	}
 
@@ -316,13 +316,13 @@ func (p *pass) failure(at live.Node, err error) *failure {
 // verify reads everything back, and says why the change is not in force; nil when it is.
 func (p *pass) verify(ctx context.Context) *failure {
 	p.look(ctx)
-	awaits := p.outlived(ctx)
+	p.awaitChanged(ctx)
 
 	s := p.situation()
 	s.Policy.Atomicity, s.Policy.OnDrift = lockstepv1alpha1.AtomicBestEffort, lockstepv1alpha1.DriftCorrect
 
 	for _, w := range p.wants {
-		s.Owned[w.Place] = live.Owned{Applied: p.key.digest(w.Text), Awaits: awaits[w.Place]}
+		s.Owned[w.Place] = live.Owned{Applied: p.key.digest(w.Text)}
 	}
 
 	after := live.Decide(s)

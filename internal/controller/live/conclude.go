@@ -2,14 +2,12 @@ package live
 
 import (
 	"context"
-	"fmt"
 	"maps"
 	"slices"
 	"time"
 
 	corev1 "k8s.io/api/core/v1"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
-	"sigs.k8s.io/controller-runtime/pkg/client"
 
 	lockstepv1alpha1 "github.com/lockstep-dev/lockstep/api/lockstep/v1alpha1"
 	"github.com/lockstep-dev/lockstep/internal/live"
@@ -161,19 +159,7 @@ func (p *pass) retirement(ctx context.Context) (bool, error) {
 		}
 	}
 
-	if sameStatus(p.config.Status, after.Status) {
-		return false, nil
-	}
-
-	if err := p.Client.Status().Patch(ctx, after, client.MergeFrom(p.config)); err != nil {
-		return false, fmt.Errorf("write the status of LiveConfig %s: %w", p.where, err)
-	}
-
-	p.liveConfigs.Put(after)
-	p.configChanged(p.config, after)
-	p.config = after
-
-	return false, nil
+	return false, p.patchStatus(ctx, after)
 }
 
 // recorded is what is in force at a place of the status.

@@ -140,6 +140,38 @@ func TestAnOlderLiveConfigInheritsAlsoFromWhatAFormerManagerKnew(t *testing.T) {
 	server.expect("maxmemory", megabytes(32))
 }
 
+// What the younger one had before says nothing about what the older one has left.
+func TestAYoungerLiveConfigTakesASettingBackThatWasTakenFromIt(t *testing.T) {
+	t.Parallel()
+
+	w := newWorld(t)
+	server := w.cache("cache")
+	server.set("maxmemory", "32mb")
+	w.start()
+
+	w.create(liveConfig("a-older", "cache", set("maxmemory-samples", "3")))
+	w.ready("a-older")
+
+	younger := liveConfig("b-younger", "cache", set("maxmemory", "65mb"))
+	younger.Spec.Policy.OnDrift = lockstepv1alpha1.DriftReport
+	w.create(younger)
+	w.ready("b-younger")
+
+	w.edit("a-older", func(s *lockstepv1alpha1.LiveConfigSpec) { s.Settings = append(s.Settings, set("maxmemory", "64mb")) })
+	w.config("a-older", "to have it", func(l *lockstepv1alpha1.LiveConfig) bool { return isReady(l) && len(l.Status.Settings) == 2 })
+	w.config("b-younger", "to have let it go", func(l *lockstepv1alpha1.LiveConfig) bool {
+		return strings.HasPrefix(says(l, "Stalled"), "Stalled=True/Refused") && l.Status.Settings[0].Applied == ""
+	})
+
+	w.edit("a-older", func(s *lockstepv1alpha1.LiveConfigSpec) { s.Settings = s.Settings[:1] })
+	w.ready("b-younger")
+	server.expect("maxmemory", megabytes(65))
+
+	w.must(w.client.Delete(t.Context(), younger))
+	expect.Gone(t, w.client, younger)
+	server.expect("maxmemory", megabytes(32))
+}
+
 func TestWithBestEffortToTheYoungerGoesWhatTheOlderLetsGo(t *testing.T) {
 	t.Parallel()
 

@@ -35,9 +35,10 @@ type pass struct {
 	// states and unreachable are set by observe, and again after every write.
 	states      map[live.Place]live.State
 	unreachable map[live.Node]string
-	// running are the processes that were found of those that take a place's setting up only when they start, and ran before
-	// this pass has changed anything; a place that is not there could not be asked for.
-	running map[live.Place][]string
+	// awaits are the processes that still use what was at a place before, and take up what is there only when they start
+	// again; nil until they were looked at. anyEnded says that some have ended since the status was written.
+	awaits   map[placeID][]string
+	anyEnded bool
 	// last is what was recorded of the revision in force, once it was read.
 	last     live.Record
 	lastRead bool
@@ -89,6 +90,13 @@ func (c *Controller) reconcile(ctx context.Context, where types.NamespacedName) 
 		c.memories.again(where, p.woken|wakeSpec, p.since)
 
 		return 0, told
+	}
+
+	if c.liveConfigs.Get(where) == nil {
+		// It has gone meanwhile, and what this pass has claimed for it would stay for ever.
+		c.unclaim(where)
+
+		return 0, nil
 	}
 
 	for _, wait := range []time.Duration{p.untilRetirement(), p.untilRestart()} {
@@ -188,7 +196,7 @@ func (p *pass) rest(ctx context.Context) (bool, error) {
 
 	switch at := p.memory.retryAt; {
 	case at.IsZero() && p.gaveUp():
-		return true, nil
+		return true, p.tellRestarted(ctx)
 	case at.After(p.begun):
 		p.again = at.Sub(p.begun)
 
@@ -330,6 +338,7 @@ func (p *pass) observe(ctx context.Context) (bool, error) {
 	p.retireReleased(ctx)
 	p.look(ctx)
 	p.restarted(ctx)
+	p.awaitUntold(ctx)
 
 	return false, nil
 }
@@ -417,7 +426,7 @@ func (p *pass) owned() map[live.Place]live.Owned {
 
 	for _, s := range p.config.Status.Settings {
 		if s.Applied != "" {
-			byID[idOfStatus(s)] = live.Owned{Applied: s.Applied, Stored: s.Stored, Awaits: s.Awaits}
+			byID[idOfStatus(s)] = live.Owned{Applied: s.Applied, Stored: s.Stored}
 		}
 	}
 
@@ -606,7 +615,7 @@ func (p *pass) damp() {
 
 func (p *pass) situation() live.Situation {
 	return live.Situation{
-		Wants: p.wants, States: p.states, Unreachable: p.unreachable, Running: p.running, Owned: p.owned(), Released: p.released, CutOff: p.cutOff,
+		Wants: p.wants, States: p.states, Unreachable: p.unreachable, Awaits: p.awaitsOf(), Owned: p.owned(), Released: p.released, CutOff: p.cutOff,
 		Policy: p.config.Spec.Policy, Digest: p.key.digest,
 	}
 }

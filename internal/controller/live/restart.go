@@ -2,11 +2,14 @@ package live
 
 import (
 	"context"
-	"maps"
+	"errors"
+	"fmt"
 	"slices"
 	"time"
 
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/types"
+	"sigs.k8s.io/controller-runtime/pkg/client"
 
 	lockstepv1alpha1 "github.com/lockstep-dev/lockstep/api/lockstep/v1alpha1"
 	"github.com/lockstep-dev/lockstep/internal/live"
@@ -14,21 +17,103 @@ import (
 	"github.com/lockstep-dev/lockstep/internal/telemetry"
 )
 
-// startOnly are the places that are about to be changed and that nobody takes up before its start, as far as the store does
-// not say itself what is in force.
-func (p *pass) startOnly() []live.Place {
+// mostAwaited is how many processes a setting waits for: of more nobody would read the names.
+const mostAwaited = 100
+
+// startOnly says whether nobody takes a place up before its start, as far as the store does not say itself what is in force.
+func (p *pass) startOnly(place live.Place) bool {
+	state, known := p.states[place]
+
+	return known && state.Restart && !state.Running.Set && !place.Setting.Password
+}
+
+// await notes the processes that run now and use what a place has had until now. Whom it waits for already it goes on to
+// wait for: which of them have ended only two looks can tell.
+func (p *pass) await(ctx context.Context, places []live.Place) {
+	for place, running := range p.witness(ctx, places) {
+		at := idOf(place)
+
+		all := slices.Compact(slices.Sorted(slices.Values(slices.Concat(p.awaits[at], running))))
+		if len(running) > 0 && len(all) <= mostAwaited {
+			p.awaits[at] = all
+		}
+	}
+}
+
+// awaitChanged notes who runs before a change is made, or after: one that has lost its connection is missed by one of the
+// two looks at most.
+func (p *pass) awaitChanged(ctx context.Context) {
 	var places []live.Place
 
 	for _, step := range p.plan.Steps {
-		if state := p.states[step.Place]; state.Restart && !state.Running.Set && step.Reason != live.Removed {
+		if step.Reason != live.Removed && p.startOnly(step.Place) {
 			places = append(places, step.Place)
 		}
 	}
 
-	return places
+	p.await(ctx, places)
 }
 
-// witness asks the stores which processes run that take places up only when they start. What cannot be told is left out.
+// awaitUntold notes who runs where a store has what is wanted and the status does not know it: the change was made before
+// its end could be told, or by hand. Of what is merely found, and was never ours, nobody knows since when it is there.
+func (p *pass) awaitUntold(ctx context.Context) {
+	owned := p.owned()
+
+	var places []live.Place
+
+	for _, w := range p.wants {
+		if !p.startOnly(w.Place) || w.Missing || w.Lost {
+			continue
+		}
+
+		state := p.states[w.Place]
+		o, ours := owned[w.Place]
+		_, begun := p.cutOff.Find(w.Place)
+		untold := ours && o.Applied != p.key.digest(w.Text) || !ours && begun
+
+		if untold && state.Rule != nil && state.Stored.Set && state.Rule.Same(state.Stored.Text, w.Text) {
+			places = append(places, w.Place)
+		}
+
+		if !ours {
+			p.awaitFormer(w.Place)
+		}
+	}
+
+	p.await(ctx, places)
+}
+
+// awaitFormer waits for those for whom a younger LiveConfig waits at a place that is taken from it.
+func (p *pass) awaitFormer(place live.Place) {
+	for _, other := range p.claims.besides(claimOf(p.where.Namespace, place), p.where) {
+		config := p.liveConfigs.Get(other)
+		if config == nil {
+			continue
+		}
+
+		for _, s := range config.Status.Settings {
+			if len(s.Awaits) > 0 && idOfStatus(s) == idOf(place) {
+				p.awaits[idOf(place)] = slices.Clone(s.Awaits)
+			}
+		}
+	}
+}
+
+// awaitsOf are the processes that the places wait for, as a plan takes them.
+func (p *pass) awaitsOf() map[live.Place][]string {
+	awaits := map[live.Place][]string{}
+
+	for _, w := range p.wants {
+		if names := p.awaits[idOf(w.Place)]; len(names) > 0 {
+			awaits[w.Place] = names
+		}
+	}
+
+	return awaits
+}
+
+// witness asks the stores which processes run that take places up only when they start. A place of which nobody could be
+// asked is left out; nil is of one of which nobody may ask.
 func (p *pass) witness(ctx context.Context, places []live.Place) map[live.Place][]string {
 	byNode := map[live.Node][]live.Place{}
 	for _, place := range places {
@@ -38,9 +123,14 @@ func (p *pass) witness(ctx context.Context, places []live.Place) map[live.Place]
 	found := map[live.Place][]string{}
 
 	for at, places := range byNode {
-		for i, running := range p.witnessAt(ctx, at, places) {
-			if running != nil {
-				found[places[i]] = running
+		running, denied := p.witnessAt(ctx, at, places)
+
+		for i, place := range places {
+			switch {
+			case denied:
+				found[place] = nil
+			case len(running) == len(places) && running[i] != nil:
+				found[place] = running[i]
 			}
 		}
 	}
@@ -48,8 +138,8 @@ func (p *pass) witness(ctx context.Context, places []live.Place) map[live.Place]
 	return found
 }
 
-// witnessAt asks one node; nil when it cannot tell.
-func (p *pass) witnessAt(ctx context.Context, at live.Node, places []live.Place) (running [][]string) {
+// witnessAt asks one node; it returns nothing when it cannot tell now, and denied when it never will.
+func (p *pass) witnessAt(ctx context.Context, at live.Node, places []live.Place) (running [][]string, denied bool) {
 	settings := make([]live.Setting, 0, len(places))
 	for _, place := range places {
 		settings = append(settings, place.Setting)
@@ -57,94 +147,76 @@ func (p *pass) witnessAt(ctx context.Context, at live.Node, places []live.Place)
 
 	h, err := p.store(at.Store)
 	if err != nil {
-		return nil
+		return nil, false
 	}
 
-	err = h.with(ctx, at.Name, telemetry.StoreRead, func(s store.Session) error {
-		witness, can := s.(store.Witness)
-		if !can {
-			return nil
+	// That nobody could be asked is no reason to give the connection up, on which others are at work.
+	_ = h.with(ctx, at.Name, telemetry.StoreRead, func(s store.Session) error {
+		if witness, can := s.(store.Witness); can {
+			running, err = witness.Running(ctx, settings)
+			denied = errors.Is(err, store.ErrNoProbe)
 		}
 
-		var err error
-		running, err = witness.Running(ctx, settings)
-
-		return err
+		return nil
 	})
-	if err != nil || len(running) != len(places) {
-		return nil
-	}
 
-	return running
+	return running, denied
 }
 
-// outlived returns for what is in force by now the processes that ran before it was stored and still do.
-func (p *pass) outlived(ctx context.Context) map[live.Place][]string {
-	awaits := map[live.Place][]string{}
-
-	for place, owned := range p.owned() {
-		if !p.rotated(place) {
-			awaits[place] = owned.Awaits
-		}
-	}
-
-	var places []live.Place
-
-	for _, place := range p.startOnly() {
-		if len(p.running[place]) > 0 {
-			places = append(places, place)
-		}
-	}
-
-	for place, now := range p.witness(ctx, places) {
-		awaits[place] = slices.DeleteFunc(slices.Clone(p.running[place]), func(name string) bool { return !slices.Contains(now, name) })
-	}
-
-	return awaits
-}
-
-// restarted says whether any process has ended that a setting waits for.
+// restarted finds out for whom the settings still wait, once in a pass. It says whether any of them has ended.
 func (p *pass) restarted(ctx context.Context) bool {
-	awaits := p.awaits()
-	if len(awaits) == 0 {
+	if p.awaits != nil {
+		return p.anyEnded
+	}
+
+	p.awaits = map[placeID][]string{}
+
+	for _, s := range p.config.Status.Settings {
+		if len(s.Awaits) > 0 {
+			p.awaits[idOfStatus(s)] = s.Awaits
+		}
+	}
+
+	if len(p.awaits) == 0 {
 		p.memory.ended = nil
 
 		return false
 	}
 
-	p.running = p.witness(ctx, slices.Collect(maps.Keys(awaits)))
-	restarted := false
+	var places []live.Place
 
-	for place, running := range p.running {
-		for _, name := range awaits[place] {
-			if p.ended(name, slices.Contains(running, name), p.lookInterval(place.Store)) {
-				restarted = true
-			} else if !slices.Contains(running, name) {
-				p.running[place] = append(p.running[place], name)
-			}
+	for place := range p.known() {
+		if len(p.awaits[idOf(place)]) > 0 {
+			places = append(places, place)
 		}
 	}
 
-	return restarted
+	for place, running := range p.witness(ctx, places) {
+		at := idOf(place)
+		interval := p.lookInterval(place.Store)
+
+		left := slices.DeleteFunc(slices.Clone(p.awaits[at]), func(name string) bool {
+			return running == nil || p.ended(name, slices.Contains(running, name), interval)
+		})
+		p.anyEnded = p.anyEnded || len(left) < len(p.awaits[at])
+		p.awaits[at] = left
+	}
+
+	return p.anyEnded
 }
 
-// awaits are the places that wait for processes to start again.
-func (p *pass) awaits() map[live.Place][]string {
-	awaits := map[live.Place][]string{}
-
-	for _, s := range p.config.Status.Settings {
-		if len(s.Awaits) == 0 {
-			continue
-		}
-
-		for place := range p.memory.prints {
-			if idOf(place) == idOfStatus(s) {
-				awaits[place] = s.Awaits
-			}
-		}
+// known are the places that are asked for, and those that the last pass has seen.
+func (p *pass) known() map[live.Place]bool {
+	known := map[live.Place]bool{}
+	for place := range p.memory.prints {
+		known[place] = true
 	}
 
-	return awaits
+	for _, w := range p.wants {
+		known[w.Place] = true
+	}
+
+	return known
 }
 
 // ended says whether a process is gone for good. One that has merely lost its connection comes back soon, so it has to be
@@ -166,6 +238,70 @@ func (p *pass) ended(name string, runs bool, interval time.Duration) bool {
 	}
 
 	return false
+}
+
+// tellRestarted tells that processes have ended where nothing else is to be looked at: the last change was given up, and
+// is not tried again for that.
+func (p *pass) tellRestarted(ctx context.Context) error {
+	if len(p.memory.prints) == 0 && p.untilRestart() > 0 {
+		// Since the start nobody has asked yet what the settings are that the status names.
+		if _, err := p.resolve(ctx); err != nil {
+			return err
+		}
+	}
+
+	if !p.restarted(ctx) {
+		return nil
+	}
+
+	after := p.config.DeepCopy()
+
+	for i := range after.Status.Settings {
+		s := &after.Status.Settings[i]
+		if len(s.Awaits) == 0 {
+			continue
+		}
+
+		if s.Awaits = p.awaits[idOfStatus(*s)]; len(s.Awaits) == 0 && s.State == lockstepv1alpha1.SettingRestartRequired {
+			s.State, s.Message, s.Since = lockstepv1alpha1.SettingApplied, "", metav1.NewTime(p.begun.Truncate(time.Second))
+		}
+	}
+
+	if !slices.ContainsFunc(after.Status.Settings, func(s lockstepv1alpha1.SettingStatus) bool {
+		return s.State == lockstepv1alpha1.SettingRestartRequired
+	}) {
+		set := p.conditions(after.Status.Conditions, p.config.Generation)
+		for _, kept := range []string{lockstepv1alpha1.ConditionPrechecked, lockstepv1alpha1.ConditionApplied} {
+			set.Keep(kept)
+		}
+
+		set.Set(lockstepv1alpha1.ConditionVerified, metav1.ConditionUnknown, reasonPending, "what was to be restarted has been; the last change is not in force")
+
+		for _, kept := range []string{lockstepv1alpha1.ConditionRolledBack, lockstepv1alpha1.ConditionStalled} {
+			set.Keep(kept)
+		}
+
+		after.Status.Conditions = set.Finish()
+	}
+
+	return p.patchStatus(ctx, after)
+}
+
+// patchStatus writes a status that is another one, in the middle of a pass.
+func (p *pass) patchStatus(ctx context.Context, after *lockstepv1alpha1.LiveConfig) error {
+	if sameStatus(p.config.Status, after.Status) {
+		return nil
+	}
+
+	if err := p.Client.Status().Patch(ctx, after, client.MergeFrom(p.config)); err != nil {
+		return fmt.Errorf("write the status of LiveConfig %s: %w", p.where, err)
+	}
+
+	p.liveConfigs.Put(after)
+	p.configChanged(p.config, after)
+	p.config = after
+
+	return nil
 }
 
 // lookInterval is the time between two looks whether a process has ended that a setting of a store waits for.
@@ -192,7 +328,7 @@ func (p *pass) untilRestart() time.Duration {
 	var wait time.Duration
 
 	for _, s := range config.Status.Settings {
-		if len(s.Awaits) == 0 || s.State != lockstepv1alpha1.SettingRestartRequired {
+		if len(s.Awaits) == 0 {
 			continue
 		}
 

@@ -1,16 +1,21 @@
 package live_test
 
 import (
+	"net/http"
 	"strings"
+	"sync/atomic"
 	"testing"
 	"time"
 
+	corev1 "k8s.io/api/core/v1"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/types"
 	"sigs.k8s.io/controller-runtime/pkg/client"
 
 	lockstepv1alpha1 "github.com/lockstep-dev/lockstep/api/lockstep/v1alpha1"
 	"github.com/lockstep-dev/lockstep/internal/target/store/ceph/rados"
+	"github.com/lockstep-dev/lockstep/internal/testing/expect"
+	"github.com/lockstep-dev/lockstep/internal/testing/journal"
 )
 
 // gateway connects to the monitors as an object gateway does, which reads its options when it starts.
@@ -98,4 +103,73 @@ func TestAPasswordThatADaemonReadsWhenItStartsWaitsForItsRestart(t *testing.T) {
 
 	second.Close()
 	w.ready("rgw")
+}
+
+// The status is all that tells of it, and may not have been written any more.
+func TestWhatWaitsForARestartIsKnownAlsoWhenNobodyCouldTellIt(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t)
+	c := w.cluster("ceph")
+
+	var broken atomic.Bool
+
+	former := w.start(func(p *parts) {
+		p.wrap = func(next http.RoundTripper) http.RoundTripper {
+			return journal.RoundTripper(func(q *http.Request) (*http.Response, error) {
+				if broken.Load() && q.Method == http.MethodPatch && strings.HasSuffix(q.URL.Path, "/liveconfigs/rgw/status") {
+					return nil, errBroken
+				}
+
+				return next.RoundTrip(q)
+			})
+		}
+	})
+	w.create(liveConfig("rgw", "ceph", keystone("first")))
+	w.ready("rgw")
+	c.gateway()
+
+	broken.Store(true)
+	w.edit("rgw", func(s *lockstepv1alpha1.LiveConfigSpec) { s.Settings[0] = keystone("second") })
+	expect.Object(t, w.client, &corev1.Secret{ObjectMeta: metav1.ObjectMeta{Namespace: w.namespace, Name: "rgw-live-2"}},
+		"to be the record of the change", func(*corev1.Secret) bool { return true })
+	former.stop()
+
+	w.start()
+	l := w.config("rgw", "to wait for the gateway", told("Verified", "False/RestartRequired"))
+
+	if s := l.Status.Settings[0]; len(s.Awaits) != 1 || c.get("client.rgw.a", "rgw_keystone_admin_password") != "second" {
+		t.Errorf("got %+v", s)
+	}
+}
+
+// What was given up is not tried again because a daemon has started.
+func TestARestartIsNoticedAlsoWhereTheLastChangeWasGivenUp(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t)
+	c := w.cluster("ceph")
+	w.must(w.client.Patch(t.Context(), &lockstepv1alpha1.LiveStore{ObjectMeta: metav1.ObjectMeta{Namespace: w.namespace, Name: "ceph"}},
+		client.RawPatch(types.MergePatchType, []byte(`{"spec":{"probeInterval":"1s"}}`))))
+	w.start()
+
+	l := liveConfig("rgw", "ceph", keystone("first"), set("mon_max_pg_per_osd", "300"))
+	l.Spec.Checks = []lockstepv1alpha1.Check{{Name: "few", Expression: `values["global/mon_max_pg_per_osd"] != "301"`}}
+	w.create(l)
+	w.ready("rgw")
+
+	gateway := c.gateway()
+
+	w.edit("rgw", func(s *lockstepv1alpha1.LiveConfigSpec) { s.Settings[0] = keystone("second") })
+	w.config("rgw", "to wait for the gateway", told("Verified", "False/RestartRequired"))
+	w.edit("rgw", func(s *lockstepv1alpha1.LiveConfigSpec) { s.Settings[1] = set("mon_max_pg_per_osd", "301") })
+	w.config("rgw", "to be given up", told("Stalled", "True/RolledBack"))
+	gateway.Close()
+
+	l = w.config("rgw", "to wait for nobody", func(l *lockstepv1alpha1.LiveConfig) bool {
+		return states(l)["client.rgw.a/rgw_keystone_admin_password"] == lockstepv1alpha1.SettingApplied
+	})
+
+	if got := says(l, "Stalled"); !strings.HasPrefix(got, "Stalled=True/RolledBack") || !strings.HasPrefix(says(l, "Verified"), "Verified=Unknown/Pending") ||
+		len(l.Status.History) != 3 {
+		t.Errorf("got %q, %q, history %+v", got, says(l, "Verified"), l.Status.History)
+	}
 }

@@ -101,11 +101,26 @@ func (p *pass) tell(ctx context.Context, failed error) error {
 
 	if !p.verdict.continued && p.verdict.kind != verdictSuspended {
 		p.claimFor(after)
+		p.tellFormer(before, after)
 	}
 
 	p.tellRest(ctx, before, after)
 
 	return nil
+}
+
+// tellFormer has those looked at from whom a setting was taken, once it is on record here: they let go of what they know of
+// it.
+func (p *pass) tellFormer(before, after *lockstepv1alpha1.LiveConfig) {
+	for _, w := range p.wants {
+		if hasApplied(before, w.Place) || !hasApplied(after, w.Place) {
+			continue
+		}
+
+		for _, other := range p.claims.besides(claimOf(p.where.Namespace, w.Place), p.where) {
+			p.wake(other, wakeClaim)
+		}
+	}
 }
 
 const statusTimeout = 10 * time.Second

@@ -152,12 +152,16 @@ func (c *Controller) forget(key types.NamespacedName) {
 		}
 	}
 
+	c.unclaim(key)
+	c.memories.forget(key)
+	c.configQueue.Forget(key)
+}
+
+// unclaim lets all settings of a LiveConfig go.
+func (c *Controller) unclaim(key types.NamespacedName) {
 	for _, other := range c.claims.set(key, time.Time{}, nil) {
 		c.wake(other, wakeClaim)
 	}
-
-	c.memories.forget(key)
-	c.configQueue.Forget(key)
 }
 
 // watchSource returns an informer that keeps digests of what somebody refers to, and of our own records that they exist.

@@ -81,7 +81,8 @@ type Watcher interface {
 type Witness interface {
 	// Running returns for each setting, in their order, the processes that run now and have read it when they started. Each
 	// has a name that no later process has, which begins with that of the daemon: "client.rgw.a/4711". It is nil for a setting
-	// of which that cannot be told, and empty when there are none.
+	// of which that cannot be told, and empty when there are none. An error that is [ErrNoProbe] says that this user may not
+	// ask; any other that nobody could be asked now, which is no reason to think the session broken.
 	Running(ctx context.Context, settings []live.Setting) ([][]string, error)
 }
 

@@ -3,6 +3,7 @@ package ceph
 import (
 	"context"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"slices"
 	"strings"
@@ -10,10 +11,8 @@ import (
 	"golang.org/x/sync/errgroup"
 
 	"github.com/lockstep-dev/lockstep/internal/live"
+	"github.com/lockstep-dev/lockstep/internal/target/store"
 )
-
-// mostProcesses is how many processes are told apart for one setting: of more nobody would read the names.
-const mostProcesses = 100
 
 // process is one that is connected to a monitor.
 type process struct {
@@ -61,12 +60,10 @@ func (t target) starts(entity string) bool {
 }
 
 // Running implements [store.Witness]: who is connected to a monitor under a name that the setting is for. Nobody can tell
-// it of a setting that is global or has a mask, and without the capabilities for it.
+// it of a setting that is global or has a mask.
 func (s *session) Running(ctx context.Context, settings []live.Setting) ([][]string, error) {
-	running := make([][]string, len(settings))
-
 	if s.noSessions.Load() {
-		return running, nil
+		return nil, errNoSessions
 	}
 
 	all, err := s.processes.get(ctx, s.askSessions)
@@ -75,39 +72,43 @@ func (s *session) Running(ctx context.Context, settings []live.Setting) ([][]str
 	case denied(err):
 		s.noSessions.Store(true)
 
-		return running, nil
+		return nil, errNoSessions
 	case err != nil:
 		return nil, err
 	}
 
+	running := make([][]string, len(settings))
+
 	for i, setting := range settings {
-		t, err := parseSetting(Normalise(setting))
-		if err != nil || t.mask != "" || t.section == global {
-			continue
-		}
-
-		names := []string{}
-
-		for _, p := range all {
-			if p.entity != s.entity && t.starts(p.entity) {
-				names = append(names, p.String())
-			}
-		}
-
-		slices.Sort(names)
-
-		if names = slices.Compact(names); len(names) <= mostProcesses {
-			running[i] = names
+		if t, err := parseSetting(Normalise(setting)); err == nil && t.mask == "" && t.section != global {
+			running[i] = s.among(all, t)
 		}
 	}
 
 	return running, nil
 }
 
+var errNoSessions = fmt.Errorf(`%w: the entity lacks the capabilities: allow command "mon dump", allow command "sessions"`, store.ErrNoProbe)
+
+// among returns the names of the processes that the target is for, without our own.
+func (s *session) among(all []process, t target) []string {
+	names := []string{}
+
+	for _, p := range all {
+		if p.entity != s.entity && t.starts(p.entity) {
+			names = append(names, p.String())
+		}
+	}
+
+	slices.Sort(names)
+
+	return slices.Compact(names)
+}
+
 // askSessions asks every monitor of the quorum: each knows its own sessions alone, so that without one of them nobody
 // knows who runs.
 func (s *session) askSessions(ctx context.Context) ([]process, error) {
-	ctx, cancel := s.bounded(ctx, min(s.command, 2*tellTimeout))
+	ctx, cancel := s.bounded(ctx, min(s.command, tellTimeout))
 	defer cancel()
 
 	reply, err := s.cluster.Do(ctx, ask("mon dump"))
@@ -125,11 +126,8 @@ func (s *session) askSessions(ctx context.Context) ([]process, error) {
 	var group errgroup.Group
 
 	for i, monitor := range monitors {
-		group.Go(func() error {
-			reply, err := s.cluster.Tell(ctx, monitor, ask("sessions"))
-			if err == nil {
-				found[i], err = parseSessions(reply.Out)
-			}
+		group.Go(func() (err error) {
+			found[i], err = s.askSessionsOf(ctx, monitor)
 
 			return err
 		})
@@ -140,4 +138,32 @@ func (s *session) askSessions(ctx context.Context) ([]process, error) {
 	}
 
 	return slices.Concat(found...), nil
+}
+
+// errSilent says that a monitor has not answered a moment ago.
+var errSilent = errors.New("a monitor does not answer")
+
+// askSessionsOf asks one monitor, unless it did not answer lately.
+func (s *session) askSessionsOf(ctx context.Context, monitor string) ([]process, error) {
+	s.mu.Lock()
+	silent := s.clock.Now().Before(s.silent[monitor])
+	s.mu.Unlock()
+
+	if silent {
+		return nil, errSilent
+	}
+
+	reply, err := s.cluster.Tell(ctx, monitor, ask("sessions"))
+	if err != nil {
+		if ctx.Err() != nil {
+			s.mu.Lock()
+			defer s.mu.Unlock()
+
+			s.silent[monitor] = s.clock.Now().Add(sulk)
+		}
+
+		return nil, err
+	}
+
+	return parseSessions(reply.Out)
 }

@@ -79,10 +79,10 @@ func (s *share[T]) run(ctx context.Context, ask func(context.Context) (T, error)
 
 		begun := s.clock.Now()
 		current.value, current.err = ask(ctx)
-		took := s.clock.Since(begun)
+		took, awaited := s.clock.Since(begun), s.awaited()
 		close(current.done)
 
-		if s.awaited() {
+		if awaited {
 			s.clock.Sleep(min(restFactor*took, longestRest))
 		}
 	}
