@@ -29,8 +29,12 @@ type node struct {
 	changed func(*node)
 	// opened counts a try to connect.
 	opened func()
-	// passwords are those that were in force before, as far as they are on record, the newest first.
+	// recorded says which records there are of passwords that were in force before, and passwords reads them, the newest first.
+	recorded  func() string
 	passwords func(ctx context.Context) []string
+
+	// recalled are the records of which no password has let us in. It belongs to the goroutine that connects.
+	recalled string
 
 	mu      sync.Mutex
 	session store.Session
@@ -183,7 +187,8 @@ func (n *node) recall(ctx context.Context) {
 	serves := n.former != nil
 	n.mu.Unlock()
 
-	if serves {
+	records := n.recorded()
+	if serves || records == n.recalled {
 		return
 	}
 
@@ -195,7 +200,8 @@ func (n *node) recall(ctx context.Context) {
 
 		target.Password = password
 
-		if session, err := n.open(ctx, target); err == nil {
+		switch session, err := n.open(ctx, target); {
+		case err == nil:
 			n.mu.Lock()
 			n.former = session
 			n.mu.Unlock()
@@ -203,8 +209,13 @@ func (n *node) recall(ctx context.Context) {
 			n.changed(n)
 
 			return
+		case !errors.Is(err, store.ErrLogin):
+			return // it may be the one
 		}
 	}
+
+	// Some stores lock a login that fails too often.
+	n.recalled = records
 }
 
 func (n *node) open(ctx context.Context, target store.Target) (store.Session, error) {

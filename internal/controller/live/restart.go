@@ -270,21 +270,22 @@ func (p *pass) tellRestarted(ctx context.Context) error {
 	if !slices.ContainsFunc(after.Status.Settings, func(s lockstepv1alpha1.SettingStatus) bool {
 		return s.State == lockstepv1alpha1.SettingRestartRequired
 	}) {
-		set := p.conditions(after.Status.Conditions, p.config.Generation)
-		for _, kept := range []string{lockstepv1alpha1.ConditionPrechecked, lockstepv1alpha1.ConditionApplied} {
-			set.Keep(kept)
-		}
-
-		set.Set(lockstepv1alpha1.ConditionVerified, metav1.ConditionUnknown, reasonPending, "what was to be restarted has been; the last change is not in force")
-
-		for _, kept := range []string{lockstepv1alpha1.ConditionRolledBack, lockstepv1alpha1.ConditionStalled} {
-			set.Keep(kept)
-		}
-
-		after.Status.Conditions = set.Finish()
+		p.concludeRestarted(&after.Status)
 	}
 
 	return p.patchStatus(ctx, after)
+}
+
+// concludeRestarted says that nobody has to be restarted any more.
+func (p *pass) concludeRestarted(status *lockstepv1alpha1.LiveConfigStatus) {
+	set := p.conditions(status.Conditions, p.config.Generation)
+	set.Keep(lockstepv1alpha1.ConditionPrechecked)
+	set.Keep(lockstepv1alpha1.ConditionApplied)
+	set.Set(lockstepv1alpha1.ConditionVerified, metav1.ConditionUnknown, reasonPending,
+		"what was to be restarted has been; the last change is not in force")
+	set.Keep(lockstepv1alpha1.ConditionRolledBack)
+	set.Keep(lockstepv1alpha1.ConditionStalled)
+	status.Conditions = set.Finish()
 }
 
 // patchStatus writes a status that is another one, in the middle of a pass.

@@ -20,7 +20,6 @@ import (
 	"sigs.k8s.io/controller-runtime/pkg/client"
 
 	lockstepv1alpha1 "github.com/lockstep-dev/lockstep/api/lockstep/v1alpha1"
-	"github.com/lockstep-dev/lockstep/internal/live"
 	"github.com/lockstep-dev/lockstep/internal/target/store"
 	"github.com/lockstep-dev/lockstep/internal/telemetry"
 )
@@ -310,7 +309,8 @@ func (s *stores) node(name string, l *lockstepv1alpha1.LiveStore, driver store.D
 		name: name, driver: driver, target: target, clock: s.c.Clock,
 		changed:   func(*node) { s.nodeChanged(key) },
 		opened:    func() { s.c.Metrics.Requested(driver.Type, telemetry.StoreOpen) },
-		passwords: func(ctx context.Context) []string { return s.formerPasswords(ctx, key, target.Username) },
+		recorded:  func() string { return s.recorded(key) },
+		passwords: func(ctx context.Context) []string { return s.formerPasswords(ctx, key, loginOf(target, driver)) },
 		broken:    make(chan struct{}, 1), news: make(chan struct{}),
 	}
 }
@@ -319,15 +319,17 @@ func (s *stores) node(name string, l *lockstepv1alpha1.LiveStore, driver store.D
 func (s *stores) formerPasswords(ctx context.Context, key types.NamespacedName, username string) []string {
 	var found []string
 
-	for _, dependent := range s.c.dependents(liveStoreKey(key)) {
-		config := s.c.liveConfigs.Get(dependent)
-		if config == nil || !setsPasswords(config, key.Name) {
-			continue
-		}
+	for config, revisions := range s.recordsOf(key) {
+		for _, revision := range slices.Backward(revisions) {
+			r, err := s.c.record(ctx, config, revision)
+			if err != nil {
+				s.c.Log.Error(err, "what may be a former password of a LiveStore's login is not read")
+			}
 
-		for _, e := range s.recorded(ctx, config) {
-			if e.Store == key.Name && e.Setting.Password && e.Setting.Role == username && !slices.Contains(found, e.Text) {
-				found = append(found, e.Text)
+			for _, e := range r.Entries {
+				if e.Store == key.Name && e.Setting.Password && e.Setting.Role == username && !slices.Contains(found, e.Text) {
+					found = append(found, e.Text)
+				}
 			}
 		}
 	}
@@ -335,20 +337,39 @@ func (s *stores) formerPasswords(ctx context.Context, key types.NamespacedName, 
 	return found
 }
 
-// recorded are the entries of all records of a LiveConfig that can be read, the newest first.
-func (s *stores) recorded(ctx context.Context, config *lockstepv1alpha1.LiveConfig) []live.Entry {
-	var entries []live.Entry
+// recordsOf are the LiveConfigs that have passwords in a store, with the revisions of which there are records.
+func (s *stores) recordsOf(key types.NamespacedName) map[*lockstepv1alpha1.LiveConfig][]int64 {
+	found := map[*lockstepv1alpha1.LiveConfig][]int64{}
 
-	for _, revision := range slices.Backward(s.c.records.of(config)) {
-		r, err := s.c.record(ctx, config, revision)
-		if err != nil {
-			s.c.Log.Error(err, "what may be a former password of a LiveStore's login is not read")
+	for _, dependent := range s.c.dependents(liveStoreKey(key)) {
+		if config := s.c.liveConfigs.Get(dependent); config != nil && setsPasswords(config, key.Name) {
+			found[config] = s.c.records.of(config)
 		}
-
-		entries = append(entries, r.Entries...)
 	}
 
-	return entries
+	return found
+}
+
+// recorded names the records of passwords in a store.
+func (s *stores) recorded(key types.NamespacedName) string {
+	var names []string
+
+	for config, revisions := range s.recordsOf(key) {
+		names = append(names, fmt.Sprint(config.Name, revisions))
+	}
+
+	slices.Sort(names)
+
+	return strings.Join(names, " ")
+}
+
+// loginOf is the role by which a store is logged in to.
+func loginOf(target store.Target, driver store.Driver) string {
+	if target.Username == "" && driver.Type == lockstepv1alpha1.StoreRedis {
+		return "default"
+	}
+
+	return target.Username
 }
 
 // setsPasswords says whether a LiveConfig has passwords in a store.

@@ -84,7 +84,9 @@ type edit struct {
 	gone, auto bool
 	// twin: the compatible hash cannot tell this content from the former one, so that the marker alone would
 	// leave the template as it is.
-	twin    bool
+	twin bool
+	// tried: it may have been written already.
+	tried   bool
 	version string
 	seen    time.Time
 }
@@ -161,19 +163,11 @@ func consider(f facts, s settings) ([]edit, map[refs.Key]telemetry.SkipReason) {
 		edits = append(edits, e)
 	}
 
-	// One annotation tells of the last edit alone: it must not be the one of a write that may have been done already.
-	tried := map[refs.Key]int{}
-	for _, c := range f.causes {
-		tried[c.key] = min(len(c.tried), 1)
-	}
-
-	slices.SortStableFunc(edits, func(a, b edit) int { return cmp.Compare(tried[b.key], tried[a.key]) })
-
 	return edits, skipped
 }
 
 func weigh(f facts, s settings, c cause) (edit, telemetry.SkipReason) {
-	e := edit{key: c.key, seen: c.seen, marker: digest.DeletedMarker, gone: true}
+	e := edit{key: c.key, seen: c.seen, marker: digest.DeletedMarker, gone: true, tried: len(c.tried) > 0}
 
 	source := f.sources[c.key]
 	if source != nil {
@@ -351,7 +345,7 @@ func mark(f facts, s settings, d *step) workload.Change {
 		return c
 	}
 
-	for _, e := range d.edits {
+	for _, e := range triedFirst(d.edits) {
 		markOne(f, s, e, &c)
 	}
 
@@ -370,6 +364,14 @@ func mark(f facts, s settings, d *step) workload.Change {
 	}
 
 	return c
+}
+
+// triedFirst orders edits for the one annotation that tells of the last of them alone: it must not be that of a write that
+// may have been done already.
+func triedFirst(edits []edit) []edit {
+	rank := func(e edit) int { return map[bool]int{false: 1}[e.tried] }
+
+	return slices.SortedStableFunc(slices.Values(edits), func(a, b edit) int { return cmp.Compare(rank(a), rank(b)) })
 }
 
 func markOne(f facts, s settings, e edit, c *workload.Change) {

@@ -2,8 +2,10 @@ package reload
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"maps"
+	"net/http"
 	"slices"
 	"sync"
 	"time"
@@ -204,7 +206,7 @@ func (c *Controller) settle(f facts, d step, err error) {
 
 	switch {
 	case err != nil:
-		c.state.failed(f, d.edits)
+		c.state.failed(f, d.edits, open(err))
 	case len(d.edits) > 0:
 		dealt = append(dealt, edited...)
 		carried = &d.carried
@@ -218,6 +220,18 @@ func (c *Controller) settle(f facts, d step, err error) {
 	if again {
 		c.queue.Add(f.workload.Ref)
 	}
+}
+
+// open says whether a write may have been done although it ended with an error.
+func open(err error) bool {
+	var status apierrors.APIStatus
+	if !errors.As(err, &status) {
+		return !errors.Is(err, workload.ErrChanged)
+	}
+
+	code := status.Status().Code
+
+	return code == 0 || code == http.StatusRequestTimeout || code >= http.StatusInternalServerError
 }
 
 // observed keeps a workload as it is now.

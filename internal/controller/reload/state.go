@@ -535,8 +535,11 @@ func (s *state) settle(f facts, dealt []refs.Key, carried *reload.Carried) (sett
 	return settled, again
 }
 
-// failed takes note that a write was not answered as it should: whether it was done is not known.
-func (s *state) failed(f facts, edits []edit) {
+// mostTried is how many contents are remembered of which nobody knows whether they were written.
+const mostTried = 64
+
+// failed takes note that a write was not answered as it should. Open says that nobody knows whether it was done.
+func (s *state) failed(f facts, edits []edit, open bool) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 
@@ -553,8 +556,8 @@ func (s *state) failed(f facts, edits []edit) {
 
 		c.unsure = true
 
-		if tried := (attempt{e.marker, e.sum}); !slices.Contains(c.tried, tried) {
-			c.tried = append(slices.Clone(c.tried), tried)
+		if tried := (attempt{e.marker, e.sum}); open && !slices.Contains(c.tried, tried) {
+			c.tried = append(slices.Clone(c.tried[max(0, len(c.tried)-mostTried+1):]), tried)
 		}
 
 		t.causes[e.key] = c

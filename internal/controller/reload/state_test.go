@@ -1,8 +1,10 @@
 package reload
 
 import (
+	"context"
 	"errors"
 	"fmt"
+	"io"
 	"maps"
 	"slices"
 	"strconv"
@@ -12,6 +14,8 @@ import (
 	"github.com/go-logr/logr"
 	"github.com/google/go-cmp/cmp"
 	"github.com/prometheus/client_golang/prometheus"
+	apierrors "k8s.io/apimachinery/pkg/api/errors"
+	"k8s.io/apimachinery/pkg/runtime/schema"
 	"k8s.io/apimachinery/pkg/types"
 	"k8s.io/client-go/tools/record"
 	clocktesting "k8s.io/utils/clock/testing"
@@ -557,13 +561,14 @@ func TestWhatWasTriedWithoutAnAnswerIsKeptUntilTheWorkloadHasSomething(t *testin
 		s.mark(cause{key: app, from: &former, seen: noon})
 
 		f, _ := s.look(deployment("web"), noon)
-		s.failed(f, []edit{{key: app, marker: marker(data), sum: content(data).Whole}})
+		s.failed(f, []edit{{key: app, marker: marker(data), sum: content(data).Whole}}, true)
 
 		return f
 	}
 
 	fails(contents[2], 3)
-	fails(contents[2], 4)
+	// What was refused was not written.
+	s.failed(fails(contents[2], 4), []edit{{key: app, marker: "refused"}}, false)
 	f := fails(contents[3], 5)
 
 	f, _ = s.look(f.workload.Ref, noon)
@@ -795,6 +800,32 @@ func TestTheEndLetsGoOfWhoeverWaitsForTheWork(t *testing.T) {
 		case <-closed:
 		default:
 			t.Error("not let go")
+		}
+	}
+}
+
+func TestOnlyWhatWasRefusedIsSureNotToBeWritten(t *testing.T) {
+	t.Parallel()
+
+	resource := schema.GroupResource{Group: "apps", Resource: "deployments"}
+
+	for name, tc := range map[string]struct {
+		err  error
+		open bool
+	}{
+		"a connection that broke":      {io.ErrUnexpectedEOF, true},
+		"a time-out of ours":           {fmt.Errorf("patch: %w", context.DeadlineExceeded), true},
+		"a time-out of the server":     {apierrors.NewTimeoutError("slow", 1), true},
+		"an error of the server":       {apierrors.NewInternalError(errors.New("etcd")), true},
+		"a right that is missing":      {fmt.Errorf("patch: %w", apierrors.NewForbidden(resource, "web", errors.New("no"))), false},
+		"another version":              {apierrors.NewConflict(resource, "web", errors.New("no")), false},
+		"a content that is wrong":      {apierrors.NewBadRequest("no"), false},
+		"too many requests":            {apierrors.NewTooManyRequests("wait", 1), false},
+		"a workload that is another":   {fmt.Errorf("roll: %w", workload.ErrChanged), false},
+		"a server that is not serving": {apierrors.NewServiceUnavailable("starting"), true},
+	} {
+		if got := open(tc.err); got != tc.open {
+			t.Errorf("%s: open %v, want %v", name, got, tc.open)
 		}
 	}
 }

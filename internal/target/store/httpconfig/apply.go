@@ -112,15 +112,30 @@ func (s *session) send(ctx context.Context, r request, c live.Change, tag string
 		return answer{}, err
 	}
 	header := http.Header{}
+	// With the tag it can be done only once, as far as the tag is that of what is changed.
+	again := tag != "" && s.readAt(c.Setting) == u.String()
 	if tag != "" {
 		header.Set("If-Match", tag)
 	}
 	if r.OmitBody {
-		return s.do(ctx, r.Method, u, "", header)
+		return s.do(ctx, r.Method, u, "", header, again)
 	}
 	header.Set("Content-Type", contentType(r.ContentType, c.To.Text))
 
-	return s.do(ctx, r.Method, u, c.To.Text, header)
+	return s.do(ctx, r.Method, u, c.To.Text, header, again)
+}
+
+// readAt is where a setting is read; empty where it is not.
+func (s *session) readAt(setting live.Setting) string {
+	if s.requests.read == nil {
+		return ""
+	}
+	u, err := s.requests.read.at(s.endpoint, setting)
+	if err != nil {
+		return ""
+	}
+
+	return u.String()
 }
 
 // judge says what an answer means for a change.

@@ -9,6 +9,7 @@ import (
 	"net"
 	"net/http"
 	"net/http/httptest"
+	"strconv"
 	"strings"
 	"sync"
 	"sync/atomic"
@@ -498,6 +499,50 @@ func TestWhatMayBeAskedTwiceIsAskedAgainWhenTheConnectionBreaks(t *testing.T) {
 		}
 		if made := shelf.requests() - before; made > 1 || (made == 1) != tc.apply {
 			t.Errorf("%s: it was made %d times", name, made)
+		}
+		server.Close()
+	}
+}
+
+// The change was made, and the answer is lost: that the next try finds something else is no sign of somebody else.
+func TestAChangeThatWasMadeAndNotAnsweredIsLeftToBeReadBack(t *testing.T) {
+	t.Parallel()
+	for name, path := range map[string]string{"at the address where it is read": "/{name}", "at another one": "/set/{name}"} {
+		shelf := &shelf{texts: map[string]string{"/a": "1"}, answers: map[string]int{}}
+		var made atomic.Int32
+		server := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+			w.Header().Set("ETag", `"`+strconv.Itoa(int(made.Load()))+`"`)
+			if r.Method != http.MethodPut {
+				shelf.ServeHTTP(w, r)
+
+				return
+			}
+			if path == "/{name}" && r.Header.Get("If-Match") != `"`+strconv.Itoa(int(made.Load()))+`"` {
+				w.WriteHeader(http.StatusPreconditionFailed)
+
+				return
+			}
+			made.Add(1)
+			conn, _, err := http.NewResponseController(w).Hijack()
+			if err != nil {
+				t.Error(err)
+
+				return
+			}
+			_ = conn.(*net.TCPConn).SetLinger(0)
+			_ = conn.Close()
+		}))
+		h := shelves()
+		h.Apply.Path = path
+		s := openAt(t, server.URL, h)
+		read(t, s, named("a"))
+		err := s.Apply(t.Context(), to("a", canary))
+		_, refused := errors.AsType[*store.RefusedError](err)
+		if err == nil || refused || strings.Contains(err.Error(), "somebody else") || strings.Contains(err.Error(), canary) {
+			t.Errorf("%s: got %v", name, err)
+		}
+		if got := made.Load(); got != 1 {
+			t.Errorf("%s: it was made %d times", name, got)
 		}
 		server.Close()
 	}

@@ -212,7 +212,7 @@ func (a answer) passing() bool {
 }
 
 func (s *session) get(ctx context.Context, u *url.URL) (answer, error) {
-	return s.do(ctx, http.MethodGet, u, "", http.Header{"Accept": {"application/json, text/plain;version=0.0.4;q=0.9, */*;q=0.8"}})
+	return s.do(ctx, http.MethodGet, u, "", http.Header{"Accept": {"application/json, text/plain;version=0.0.4;q=0.9, */*;q=0.8"}}, true)
 }
 
 // within is the context of one request.
@@ -255,24 +255,30 @@ func clean(err error) error {
 const attempts = 3
 
 // do makes a request within the time for a command. A server that takes a configuration may close its listener for a new
-// one, and what waits there unseen is lost; so what only asks, or can be done only once because it says what must be
-// there, is asked again. An answer of 401 is an error.
-func (s *session) do(ctx context.Context, method string, u *url.URL, body string, header http.Header) (a answer, err error) {
+// one, and what waits there unseen is lost; so what can be done twice, or only once because it says what must be there, is
+// asked again. An answer of 401 is an error.
+func (s *session) do(ctx context.Context, method string, u *url.URL, body string, header http.Header, again bool) (a answer, err error) {
 	ctx, cancel := s.within(ctx)
 	defer cancel()
-	if method != http.MethodGet && header.Get("If-Match") == "" {
+	if !again {
 		return s.once(ctx, method, u, body, header)
 	}
+	var lost error
 	err = persist(func() error {
+		lost = err
 		a, err = s.once(ctx, method, u, body, header)
 
 		return err
 	})
+	if lost != nil && a.status == http.StatusPreconditionFailed {
+		// Maybe it was the first try that has changed it.
+		return answer{}, lost
+	}
 
 	return a, err
 }
 
-// persist does something again that ended because its connection broke before anything was answered.
+// persist does something again whose connection broke.
 func persist(do func() error) (err error) {
 	for range attempts {
 		err = do()
