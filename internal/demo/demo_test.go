@@ -180,9 +180,11 @@ func TestTheDemoOfLiveSettings(t *testing.T) {
 		t.Errorf("the ways of the values (-want +got):\n%s\nin:\n%s", diff, out)
 	}
 	for _, said := range []string{
-		"Refused: postgres: work_mem ", "secret/limits[work_mem]", "RolledBack: LiveStore redis: ", "Nothing is lost.",
+		`Refused: postgres: work_mem `, `secret/limits\[work_mem\]`,
+		// Redis may have answered to the write and not any more when it is read back.
+		`RolledBack: .*LiveStore redis.*does not answer in time`, `Nothing is lost\.`,
 	} {
-		if !strings.Contains(out.String(), said) {
+		if !regexp.MustCompile(said).MatchString(out.String()) {
 			t.Errorf("not a word of %q in:\n%s", said, out)
 		}
 	}
