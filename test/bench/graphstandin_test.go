@@ -91,6 +91,9 @@ func (g *graphs) take(ctx context.Context, event watch.Event) error {
 		}
 	}
 	for _, owner := range object.GetOwnerReferences() {
+		if g.definitions[owner.Kind] == nil {
+			continue // the event of its definition is on its way, and then those of its instances
+		}
 		instances := g.client.Resource(instancesOf(strings.ToLower(owner.Kind))).Namespace(object.GetNamespace())
 		instance, err := instances.Get(ctx, owner.Name, metav1.GetOptions{})
 		if err != nil {
