@@ -64,8 +64,9 @@ func (p *pass) change(ctx context.Context) (bool, error) {
 
 	failed := p.retirePending(ctx)
 	if failed == nil {
-		p.awaitChanged(ctx)
+		note := p.whoRuns(ctx)
 		begun, failed = p.advance(ctx)
+		note()
 	}
 
 	if failed == nil {
@@ -315,8 +316,9 @@ func (p *pass) failure(at live.Node, err error) *failure {
 
 // verify reads everything back, and says why the change is not in force; nil when it is.
 func (p *pass) verify(ctx context.Context) *failure {
+	note := p.whoRuns(ctx)
 	p.look(ctx)
-	p.awaitChanged(ctx)
+	note()
 
 	s := p.situation()
 	s.Policy.Atomicity, s.Policy.OnDrift = lockstepv1alpha1.AtomicBestEffort, lockstepv1alpha1.DriftCorrect

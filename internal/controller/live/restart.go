@@ -27,10 +27,10 @@ func (p *pass) startOnly(place live.Place) bool {
 	return known && state.Restart && !state.Running.Set && !place.Setting.Password
 }
 
-// await notes the processes that run now and use what a place has had until now. Whom it waits for already it goes on to
-// wait for: which of them have ended only two looks can tell.
-func (p *pass) await(ctx context.Context, places []live.Place) {
-	for place, running := range p.witness(ctx, places) {
+// await notes the processes that run and use what a place has had until now. Whom it waits for already it goes on to wait
+// for: which of them have ended only two looks can tell.
+func (p *pass) await(found map[live.Place][]string) {
+	for place, running := range found {
 		at := idOf(place)
 
 		all := slices.Compact(slices.Sorted(slices.Values(slices.Concat(p.awaits[at], running))))
@@ -40,9 +40,9 @@ func (p *pass) await(ctx context.Context, places []live.Place) {
 	}
 }
 
-// awaitChanged notes who runs before a change is made, or after: one that has lost its connection is missed by one of the
-// two looks at most.
-func (p *pass) awaitChanged(ctx context.Context) {
+// whoRuns asks who runs while a change is made, and once more while it is read back: one that has lost its connection is
+// missed by one of the two looks at most. The function that it returns waits for the answer and notes it.
+func (p *pass) whoRuns(ctx context.Context) (note func()) {
 	var places []live.Place
 
 	for _, step := range p.plan.Steps {
@@ -51,7 +51,15 @@ func (p *pass) awaitChanged(ctx context.Context) {
 		}
 	}
 
-	p.await(ctx, places)
+	if len(places) == 0 {
+		return func() {}
+	}
+
+	found := make(chan map[live.Place][]string, 1)
+
+	go func() { found <- p.witness(ctx, places) }()
+
+	return func() { p.await(<-found) }
 }
 
 // awaitUntold notes who runs where a store has what is wanted and the status does not know it: the change was made before
@@ -80,7 +88,7 @@ func (p *pass) awaitUntold(ctx context.Context) {
 		}
 	}
 
-	p.await(ctx, places)
+	p.await(p.witness(ctx, places))
 }
 
 // awaitFormer waits for those for whom a younger LiveConfig waits at a place that is taken from it.
