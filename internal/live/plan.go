@@ -448,7 +448,7 @@ func (s Situation) settled(w Want, state State, f *Finding) {
 
 	if state.Hidden || !state.Running.Set || state.Rule.Same(state.Running.Text, w.Text) {
 		if f.Awaits = s.Awaits[w.Place]; len(f.Awaits) > 0 {
-			f.State, f.Message = lockstepv1alpha1.SettingRestartRequired, fmt.Sprintf("is stored; %s", awaiting(f.Awaits))
+			f.State, f.Message = lockstepv1alpha1.SettingRestartRequired, Awaiting(f.Awaits)
 		}
 
 		if state.RestartPending {
@@ -469,8 +469,8 @@ func (s Situation) settled(w Want, state State, f *Finding) {
 	}
 }
 
-// awaiting asks for the restart of processes, each named once by what comes before its last slash.
-func awaiting(processes []string) string {
+// Awaiting is the message of a setting that waits for processes, each named once by what comes before its last slash.
+func Awaiting(processes []string) string {
 	var names []string
 
 	for _, process := range processes {
@@ -480,7 +480,7 @@ func awaiting(processes []string) string {
 		}
 	}
 
-	return "restart " + strings.Join(names, ", ") + ", which still uses what was there before"
+	return "is stored; restart " + strings.Join(names, ", ") + ", which still uses what was there before"
 }
 
 // abandoned is what a change that was cut off has begun to adopt and nobody asks for any more.

@@ -29,9 +29,10 @@ type node struct {
 	changed func(*node)
 	// opened counts a try to connect.
 	opened func()
-	// recorded says which records there are of passwords that were in force before, and passwords reads them, the newest first.
+	// recorded says which records there are of passwords that were in force before, and passwords reads them, the newest first,
+	// with whether all could be read.
 	recorded  func() string
-	passwords func(ctx context.Context) []string
+	passwords func(ctx context.Context) (found []string, all bool)
 
 	// recalled are the records of which no password has let us in. It belongs to the goroutine that connects.
 	recalled string
@@ -192,7 +193,9 @@ func (n *node) recall(ctx context.Context) {
 		return
 	}
 
-	for _, password := range n.passwords(ctx) {
+	passwords, all := n.passwords(ctx)
+
+	for _, password := range passwords {
 		target := n.target
 		if target.Password == password {
 			continue
@@ -214,8 +217,9 @@ func (n *node) recall(ctx context.Context) {
 		}
 	}
 
-	// Some stores lock a login that fails too often.
-	n.recalled = records
+	if all {
+		n.recalled = records // some stores lock a login that fails too often
+	}
 }
 
 func (n *node) open(ctx context.Context, target store.Target) (store.Session, error) {

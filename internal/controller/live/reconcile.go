@@ -39,6 +39,8 @@ type pass struct {
 	// again; nil until they were looked at. anyEnded says that some have ended since the status was written.
 	awaits   map[placeID][]string
 	anyEnded bool
+	// answered are the places of which it could be asked who runs while they were changed.
+	answered map[live.Place]bool
 	// last is what was recorded of the revision in force, once it was read.
 	last     live.Record
 	lastRead bool
@@ -71,7 +73,7 @@ func (c *Controller) reconcile(ctx context.Context, where types.NamespacedName) 
 		return 0, nil
 	}
 
-	p := &pass{Controller: c, config: config, where: where, begun: c.Clock.Now()}
+	p := &pass{Controller: c, config: config, where: where, begun: c.Clock.Now(), answered: map[live.Place]bool{}}
 	p.memory, p.woken, p.since, p.noticed = c.memories.take(where)
 
 	phases := []phase{

@@ -27,16 +27,17 @@ func (p *pass) startOnly(place live.Place) bool {
 	return known && state.Restart && !state.Running.Set && !place.Setting.Password
 }
 
+// unasked stands for the processes that nobody could be asked for when a change was made: in doubt the setting waits.
+const unasked = "whoever uses it/unknown"
+
 // await notes the processes that run and use what a place has had until now. Whom it waits for already it goes on to wait
 // for: which of them have ended only two looks can tell.
-func (p *pass) await(found map[live.Place][]string) {
-	for place, running := range found {
-		at := idOf(place)
+func (p *pass) await(place live.Place, running []string) {
+	at := idOf(place)
 
-		all := slices.Compact(slices.Sorted(slices.Values(slices.Concat(p.awaits[at], running))))
-		if len(running) > 0 && len(all) <= mostAwaited {
-			p.awaits[at] = all
-		}
+	all := slices.Compact(slices.Sorted(slices.Values(slices.Concat(p.awaits[at], running))))
+	if len(running) > 0 && len(all) <= mostAwaited {
+		p.awaits[at] = all
 	}
 }
 
@@ -55,11 +56,26 @@ func (p *pass) whoRuns(ctx context.Context) (note func()) {
 		return func() {}
 	}
 
-	found := make(chan map[live.Place][]string, 1)
+	asked, found := p.questions(places), make(chan map[live.Place][]string, 1)
 
-	go func() { found <- p.witness(ctx, places) }()
+	go func() { found <- witness(ctx, asked) }()
 
-	return func() { p.await(<-found) }
+	return func() { p.noteWhoRuns(places, <-found) }
+}
+
+// noteWhoRuns notes an answer. A place of which nobody could be asked waits for that.
+func (p *pass) noteWhoRuns(places []live.Place, found map[live.Place][]string) {
+	for _, place := range places {
+		running, answered := found[place]
+		if answered {
+			p.awaits[idOf(place)] = slices.DeleteFunc(slices.Clone(p.awaits[idOf(place)]), func(name string) bool { return name == unasked })
+			p.answered[place] = true
+		} else if !p.answered[place] {
+			running = []string{unasked}
+		}
+
+		p.await(place, running)
+	}
 }
 
 // awaitUntold notes who runs where a store has what is wanted and the status does not know it: the change was made before
@@ -77,7 +93,7 @@ func (p *pass) awaitUntold(ctx context.Context) {
 		state := p.states[w.Place]
 		o, ours := owned[w.Place]
 		_, begun := p.cutOff.Find(w.Place)
-		untold := ours && o.Applied != p.key.digest(w.Text) || !ours && begun
+		untold := !ours && begun || ours && o.Applied != p.key.digest(w.Text) && o.Stored != p.key.digest(state.Stored.Text)
 
 		if untold && state.Rule != nil && state.Stored.Set && state.Rule.Same(state.Stored.Text, w.Text) {
 			places = append(places, w.Place)
@@ -88,7 +104,7 @@ func (p *pass) awaitUntold(ctx context.Context) {
 		}
 	}
 
-	p.await(p.witness(ctx, places))
+	p.noteWhoRuns(places, witness(ctx, p.questions(places)))
 }
 
 // awaitFormer waits for those for whom a younger LiveConfig waits at a place that is taken from it.
@@ -120,24 +136,44 @@ func (p *pass) awaitsOf() map[live.Place][]string {
 	return awaits
 }
 
-// witness asks the stores which processes run that take places up only when they start. A place of which nobody could be
-// asked is left out; nil is of one of which nobody may ask.
-func (p *pass) witness(ctx context.Context, places []live.Place) map[live.Place][]string {
+// question is who runs of those that take places of one node up only when they start.
+type question struct {
+	handle *handle
+	node   string
+	places []live.Place
+}
+
+// questions are those about places; a store that is not there is not asked.
+func (p *pass) questions(places []live.Place) []question {
 	byNode := map[live.Node][]live.Place{}
 	for _, place := range places {
 		byNode[live.NodeOf(place)] = append(byNode[live.NodeOf(place)], place)
 	}
 
-	found := map[live.Place][]string{}
+	var all []question
 
 	for at, places := range byNode {
-		running, denied := p.witnessAt(ctx, at, places)
+		if h, err := p.store(at.Store); err == nil {
+			all = append(all, question{h, at.Name, places})
+		}
+	}
 
-		for i, place := range places {
-			switch {
-			case denied:
-				found[place] = nil
-			case len(running) == len(places) && running[i] != nil:
+	return all
+}
+
+// witness asks. A place of which nobody could be asked is left out; nil is of one of which nobody may ask, or can know.
+func witness(ctx context.Context, questions []question) map[live.Place][]string {
+	found := map[live.Place][]string{}
+
+	for _, q := range questions {
+		running, told := q.ask(ctx)
+		if !told {
+			continue
+		}
+
+		for i, place := range q.places {
+			found[place] = nil
+			if len(running) == len(q.places) {
 				found[place] = running[i]
 			}
 		}
@@ -146,29 +182,30 @@ func (p *pass) witness(ctx context.Context, places []live.Place) map[live.Place]
 	return found
 }
 
-// witnessAt asks one node; it returns nothing when it cannot tell now, and denied when it never will.
-func (p *pass) witnessAt(ctx context.Context, at live.Node, places []live.Place) (running [][]string, denied bool) {
-	settings := make([]live.Setting, 0, len(places))
-	for _, place := range places {
+// ask asks one node. It returns nothing where nobody can know, and not told where nobody could be asked now.
+func (q *question) ask(ctx context.Context) (running [][]string, told bool) {
+	settings := make([]live.Setting, 0, len(q.places))
+	for _, place := range q.places {
 		settings = append(settings, place.Setting)
 	}
 
-	h, err := p.store(at.Store)
-	if err != nil {
-		return nil, false
-	}
-
 	// That nobody could be asked is no reason to give the connection up, on which others are at work.
-	_ = h.with(ctx, at.Name, telemetry.StoreRead, func(s store.Session) error {
-		if witness, can := s.(store.Witness); can {
-			running, err = witness.Running(ctx, settings)
-			denied = errors.Is(err, store.ErrNoProbe)
+	err := q.handle.with(ctx, q.node, telemetry.StoreRead, func(s store.Session) error {
+		witness, can := s.(store.Witness)
+		if !can {
+			told = true
+
+			return nil
 		}
+
+		var err error
+		running, err = witness.Running(ctx, settings)
+		told = err == nil || errors.Is(err, store.ErrNoProbe)
 
 		return nil
 	})
 
-	return running, denied
+	return running, told && err == nil
 }
 
 // restarted finds out for whom the settings still wait, once in a pass. It says whether any of them has ended.
@@ -199,18 +236,35 @@ func (p *pass) restarted(ctx context.Context) bool {
 		}
 	}
 
-	for place, running := range p.witness(ctx, places) {
+	for place, running := range witness(ctx, p.questions(places)) {
 		at := idOf(place)
-		interval := p.lookInterval(place.Store)
-
-		left := slices.DeleteFunc(slices.Clone(p.awaits[at]), func(name string) bool {
-			return running == nil || p.ended(name, slices.Contains(running, name), interval)
-		})
-		p.anyEnded = p.anyEnded || len(left) < len(p.awaits[at])
-		p.awaits[at] = left
+		before := p.awaits[at]
+		p.awaits[at] = p.left(before, running, p.lookInterval(place.Store))
+		p.anyEnded = p.anyEnded || !slices.Equal(before, p.awaits[at])
 	}
 
 	return p.anyEnded
+}
+
+// left are those of the awaited who have not ended. Running is nil where nobody can know any more.
+func (p *pass) left(awaited, running []string, interval time.Duration) []string {
+	if running != nil && slices.Contains(awaited, unasked) {
+		// Now somebody can be asked.
+		awaited = slices.Compact(slices.Sorted(slices.Values(slices.Concat(awaited, running))))
+	}
+
+	return slices.DeleteFunc(slices.Clone(awaited), func(name string) bool {
+		return running == nil || name == unasked || p.ended(name, slices.Contains(running, name), interval)
+	})
+}
+
+// stillAwaited are those of the awaited at a place that has not got what is asked for who have not ended.
+func (p *pass) stillAwaited(was lockstepv1alpha1.SettingStatus) []string {
+	if p.awaits == nil {
+		return was.Awaits
+	}
+
+	return slices.DeleteFunc(slices.Clone(was.Awaits), func(name string) bool { return !slices.Contains(p.awaits[idOfStatus(was)], name) })
 }
 
 // known are the places that are asked for, and those that the last pass has seen.
@@ -263,25 +317,47 @@ func (p *pass) tellRestarted(ctx context.Context) error {
 	}
 
 	after := p.config.DeepCopy()
+	applied := false
 
 	for i := range after.Status.Settings {
-		s := &after.Status.Settings[i]
-		if len(s.Awaits) == 0 {
-			continue
-		}
-
-		if s.Awaits = p.awaits[idOfStatus(*s)]; len(s.Awaits) == 0 && s.State == lockstepv1alpha1.SettingRestartRequired {
-			s.State, s.Message, s.Since = lockstepv1alpha1.SettingApplied, "", metav1.NewTime(p.begun.Truncate(time.Second))
-		}
+		applied = p.tellLeft(&after.Status.Settings[i]) || applied
 	}
 
-	if !slices.ContainsFunc(after.Status.Settings, func(s lockstepv1alpha1.SettingStatus) bool {
-		return s.State == lockstepv1alpha1.SettingRestartRequired
-	}) {
+	waits := func(s lockstepv1alpha1.SettingStatus) bool {
+		return s.State == lockstepv1alpha1.SettingRestartRequired || s.State == lockstepv1alpha1.SettingShadowed
+	}
+	if applied && !slices.ContainsFunc(after.Status.Settings, waits) {
 		p.concludeRestarted(&after.Status)
 	}
 
 	return p.patchStatus(ctx, after)
+}
+
+// tellLeft tells of one setting for whom it still waits, and says whether it is in force by now.
+func (p *pass) tellLeft(s *lockstepv1alpha1.SettingStatus) (applied bool) {
+	left := p.stillAwaited(*s)
+	if s.State == lockstepv1alpha1.SettingRestartRequired {
+		left = p.awaits[idOfStatus(*s)]
+	}
+
+	if slices.Equal(left, s.Awaits) {
+		return false
+	}
+
+	s.Awaits = left
+
+	switch {
+	case s.State != lockstepv1alpha1.SettingRestartRequired:
+		return false
+	case len(left) > 0:
+		s.Message = live.Awaiting(left)
+
+		return false
+	}
+
+	s.State, s.Message, s.Since = lockstepv1alpha1.SettingApplied, "", metav1.NewTime(p.begun.Truncate(time.Second))
+
+	return true
 }
 
 // concludeRestarted says that nobody has to be restarted any more.

@@ -1,6 +1,7 @@
 package live_test
 
 import (
+	"context"
 	"net/http"
 	"strings"
 	"sync/atomic"
@@ -10,9 +11,13 @@ import (
 	corev1 "k8s.io/api/core/v1"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/types"
+	"k8s.io/utils/clock"
 	"sigs.k8s.io/controller-runtime/pkg/client"
 
 	lockstepv1alpha1 "github.com/lockstep-dev/lockstep/api/lockstep/v1alpha1"
+	"github.com/lockstep-dev/lockstep/internal/live"
+	"github.com/lockstep-dev/lockstep/internal/target/store"
+	"github.com/lockstep-dev/lockstep/internal/target/store/ceph"
 	"github.com/lockstep-dev/lockstep/internal/target/store/ceph/rados"
 	"github.com/lockstep-dev/lockstep/internal/testing/expect"
 	"github.com/lockstep-dev/lockstep/internal/testing/journal"
@@ -171,5 +176,81 @@ func TestARestartIsNoticedAlsoWhereTheLastChangeWasGivenUp(t *testing.T) {
 	if got := says(l, "Stalled"); !strings.HasPrefix(got, "Stalled=True/RolledBack") || !strings.HasPrefix(says(l, "Verified"), "Verified=Unknown/Pending") ||
 		len(l.Status.History) != 3 {
 		t.Errorf("got %q, %q, history %+v", got, says(l, "Verified"), l.Status.History)
+	}
+}
+
+// blind is a driver whose sessions cannot say who runs while that is asked for.
+func blind(cannot *atomic.Bool) store.Driver {
+	d := ceph.Driver(clock.RealClock{})
+	open := d.Open
+	d.Open = func(ctx context.Context, t store.Target) (store.Session, error) {
+		s, err := open(ctx, t)
+		if err != nil {
+			return nil, err
+		}
+
+		return &blindSession{s, s.(store.Witness), cannot}, nil
+	}
+
+	return d
+}
+
+type blindSession struct {
+	store.Session
+
+	witness store.Witness
+	cannot  *atomic.Bool
+}
+
+func (s *blindSession) Running(ctx context.Context, settings []live.Setting) ([][]string, error) {
+	if s.cannot.Load() {
+		return nil, errBroken
+	}
+
+	return s.witness.Running(ctx, settings)
+}
+
+// In doubt nobody is told that the former password can be revoked.
+func TestWhereNobodyCanBeAskedWhoRunsTheSettingWaitsUntilSomebodyCan(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t)
+	c := w.cluster("ceph")
+	w.must(w.client.Patch(t.Context(), &lockstepv1alpha1.LiveStore{ObjectMeta: metav1.ObjectMeta{Namespace: w.namespace, Name: "ceph"}},
+		client.RawPatch(types.MergePatchType, []byte(`{"spec":{"probeInterval":"1s"}}`))))
+
+	var cannot atomic.Bool
+
+	w.start(func(p *parts) { p.drivers = []store.Driver{blind(&cannot)} })
+
+	flag := set("osd_numa_prefer_iface", "false")
+	flag.Who = "client.rgw.a"
+	w.create(liveConfig("rgw", "ceph", keystone("first"), flag))
+	w.ready("rgw")
+
+	gateway := c.gateway()
+
+	cannot.Store(true)
+	w.edit("rgw", func(s *lockstepv1alpha1.LiveConfigSpec) { s.Settings[0] = keystone("second") })
+
+	l := w.config("rgw", "to wait for whoever uses it", told("Verified", "False/RestartRequired"))
+	if s := l.Status.Settings[0]; len(s.Awaits) != 1 || !strings.Contains(s.Message, "restart whoever uses it") {
+		t.Errorf("got %+v", s)
+	}
+
+	cannot.Store(false)
+	w.config("rgw", "to wait for the gateway", func(l *lockstepv1alpha1.LiveConfig) bool {
+		s := l.Status.Settings[0]
+
+		return len(s.Awaits) == 1 && strings.HasPrefix(s.Awaits[0], "client.rgw.a/") && strings.Contains(s.Message, "restart client.rgw.a, ")
+	})
+	gateway.Close()
+	w.ready("rgw")
+
+	// The same value in another spelling is no change, and nobody has to start for it.
+	c.gateway()
+	w.edit("rgw", func(s *lockstepv1alpha1.LiveConfigSpec) { s.Settings[1].Value = new("0") })
+
+	if l = w.ready("rgw"); len(l.Status.Settings[1].Awaits) > 0 {
+		t.Errorf("got %+v", l.Status.Settings[1])
 	}
 }

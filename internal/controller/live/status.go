@@ -293,7 +293,7 @@ func (p *pass) settings(now time.Time) []lockstepv1alpha1.SettingStatus {
 		}
 
 		if known && s.Applied == "" && !p.taken(f.Place) {
-			s.Applied, s.Stored, s.Awaits = was.Applied, was.Stored, was.Awaits
+			s.Applied, s.Stored, s.Awaits = was.Applied, was.Stored, p.stillAwaited(was)
 		}
 
 		if known && was.State == s.State && was.Digest == s.Digest {

@@ -307,23 +307,28 @@ func (s *stores) node(name string, l *lockstepv1alpha1.LiveStore, driver store.D
 
 	return &node{
 		name: name, driver: driver, target: target, clock: s.c.Clock,
-		changed:   func(*node) { s.nodeChanged(key) },
-		opened:    func() { s.c.Metrics.Requested(driver.Type, telemetry.StoreOpen) },
-		recorded:  func() string { return s.recorded(key) },
-		passwords: func(ctx context.Context) []string { return s.formerPasswords(ctx, key, loginOf(target, driver)) },
-		broken:    make(chan struct{}, 1), news: make(chan struct{}),
+		changed:  func(*node) { s.nodeChanged(key) },
+		opened:   func() { s.c.Metrics.Requested(driver.Type, telemetry.StoreOpen) },
+		recorded: func() string { return s.recorded(key) },
+		passwords: func(ctx context.Context) ([]string, bool) {
+			return s.formerPasswords(ctx, key, loginOf(target, driver))
+		},
+		broken: make(chan struct{}, 1), news: make(chan struct{}),
 	}
 }
 
-// formerPasswords are those that LiveConfigs have given the login of a LiveStore itself, the newest of each first.
-func (s *stores) formerPasswords(ctx context.Context, key types.NamespacedName, username string) []string {
-	var found []string
+// formerPasswords are those that LiveConfigs have given the login of a LiveStore itself, the newest of each first. All says
+// that every record could be read.
+func (s *stores) formerPasswords(ctx context.Context, key types.NamespacedName, username string) (found []string, all bool) {
+	all = true
 
 	for config, revisions := range s.recordsOf(key) {
 		for _, revision := range slices.Backward(revisions) {
 			r, err := s.c.record(ctx, config, revision)
 			if err != nil {
 				s.c.Log.Error(err, "what may be a former password of a LiveStore's login is not read")
+
+				all = false
 			}
 
 			for _, e := range r.Entries {
@@ -334,7 +339,7 @@ func (s *stores) formerPasswords(ctx context.Context, key types.NamespacedName, 
 		}
 	}
 
-	return found
+	return found, all
 }
 
 // recordsOf are the LiveConfigs that have passwords in a store, with the revisions of which there are records.

@@ -3,7 +3,6 @@ package ceph
 import (
 	"context"
 	"encoding/json"
-	"errors"
 	"fmt"
 	"slices"
 	"strings"
@@ -108,7 +107,7 @@ func (s *session) among(all []process, t target) []string {
 // askSessions asks every monitor of the quorum: each knows its own sessions alone, so that without one of them nobody
 // knows who runs.
 func (s *session) askSessions(ctx context.Context) ([]process, error) {
-	ctx, cancel := s.bounded(ctx, min(s.command, tellTimeout))
+	ctx, cancel := s.bounded(ctx, min(s.command, 2*tellTimeout))
 	defer cancel()
 
 	reply, err := s.cluster.Do(ctx, ask("mon dump"))
@@ -126,8 +125,11 @@ func (s *session) askSessions(ctx context.Context) ([]process, error) {
 	var group errgroup.Group
 
 	for i, monitor := range monitors {
-		group.Go(func() (err error) {
-			found[i], err = s.askSessionsOf(ctx, monitor)
+		group.Go(func() error {
+			reply, err := s.cluster.Tell(ctx, monitor, ask("sessions"))
+			if err == nil {
+				found[i], err = parseSessions(reply.Out)
+			}
 
 			return err
 		})
@@ -138,32 +140,4 @@ func (s *session) askSessions(ctx context.Context) ([]process, error) {
 	}
 
 	return slices.Concat(found...), nil
-}
-
-// errSilent says that a monitor has not answered a moment ago.
-var errSilent = errors.New("a monitor does not answer")
-
-// askSessionsOf asks one monitor, unless it did not answer lately.
-func (s *session) askSessionsOf(ctx context.Context, monitor string) ([]process, error) {
-	s.mu.Lock()
-	silent := s.clock.Now().Before(s.silent[monitor])
-	s.mu.Unlock()
-
-	if silent {
-		return nil, errSilent
-	}
-
-	reply, err := s.cluster.Tell(ctx, monitor, ask("sessions"))
-	if err != nil {
-		if ctx.Err() != nil {
-			s.mu.Lock()
-			defer s.mu.Unlock()
-
-			s.silent[monitor] = s.clock.Now().Add(sulk)
-		}
-
-		return nil, err
-	}
-
-	return parseSessions(reply.Out)
 }
