@@ -174,30 +174,3 @@ func TestAStoreThatLetsUsInAndThenIsSilentIsAskedLessAndLessOften(t *testing.T) 
 		t.Errorf("the third connection came after %s", took)
 	}
 }
-
-// any waits until one of the LiveConfigs satisfies the condition.
-func (w *world) any(what string, condition func(*lockstepv1alpha1.LiveConfig) bool) {
-	w.Helper()
-
-	events, err := w.client.Watch(w.Context(), &lockstepv1alpha1.LiveConfigList{}, inNamespace(w.namespace))
-	w.must(err)
-
-	defer events.Stop()
-
-	limit := time.After(expect.Limit)
-
-	for {
-		select {
-		case e, open := <-events.ResultChan():
-			if !open {
-				w.Fatal("the watch of LiveConfigs has ended")
-			}
-
-			if l, is := e.Object.(*lockstepv1alpha1.LiveConfig); is && condition(l) {
-				return
-			}
-		case <-limit:
-			w.Fatalf("expected a LiveConfig %s", what)
-		}
-	}
-}

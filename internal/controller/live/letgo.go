@@ -182,16 +182,13 @@ func (p *pass) tellAlone(ctx context.Context, reason, why string) {
 		return
 	}
 
-	if err := p.Client.Status().Patch(ctx, after, client.MergeFrom(p.config)); err != nil {
+	if err := p.patchStatus(ctx, after); err != nil {
 		p.Log.V(1).Info("the status of a LiveConfig could not be written", "liveconfig", p.where.String(),
 			"reason", err.Error())
 
 		return
 	}
 
-	p.liveConfigs.Put(after)
-	p.configChanged(p.config, after)
-	p.config = after
 	p.event(after, corev1.EventTypeWarning, telemetry.LiveEventRollbackPending, why)
 }
 

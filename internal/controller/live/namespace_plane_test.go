@@ -4,10 +4,8 @@ import (
 	"fmt"
 	"strings"
 	"testing"
-	"time"
 
 	corev1 "k8s.io/api/core/v1"
-	eventsv1 "k8s.io/api/events/v1"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 
 	lockstepv1alpha1 "github.com/lockstep-dev/lockstep/api/lockstep/v1alpha1"
@@ -155,35 +153,6 @@ func TestWhatCannotBeGivenBackForWantOfARecordIsTold(t *testing.T) {
 	server.expect("maxmemory", megabytes(64))
 
 	w.event("ReleasedWithoutRestore", record.Name)
-}
-
-// event waits for one of the reason whose note has the part.
-func (w *world) event(reason, part string) {
-	w.Helper()
-
-	var list eventsv1.EventList
-
-	events, err := w.client.Watch(w.Context(), &list, inNamespace(w.namespace))
-	w.must(err)
-
-	defer events.Stop()
-
-	limit := time.After(expect.Limit)
-
-	for {
-		select {
-		case e, open := <-events.ResultChan():
-			if !open {
-				w.Fatal("the watch of events has ended")
-			}
-
-			if seen, is := e.Object.(*eventsv1.Event); is && seen.Reason == reason && strings.Contains(seen.Note, part) {
-				return
-			}
-		case <-limit:
-			w.Fatalf("no event says %s: … %s", reason, part)
-		}
-	}
 }
 
 func TestARecordThatIsTooLargeIsToldAndNothingIsWritten(t *testing.T) {

@@ -3,13 +3,11 @@ package live
 import (
 	"context"
 	"errors"
-	"fmt"
 	"slices"
 	"time"
 
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/types"
-	"sigs.k8s.io/controller-runtime/pkg/client"
 
 	lockstepv1alpha1 "github.com/lockstep-dev/lockstep/api/lockstep/v1alpha1"
 	"github.com/lockstep-dev/lockstep/internal/live"
@@ -370,23 +368,6 @@ func (p *pass) concludeRestarted(status *lockstepv1alpha1.LiveConfigStatus) {
 	set.Keep(lockstepv1alpha1.ConditionRolledBack)
 	set.Keep(lockstepv1alpha1.ConditionStalled)
 	status.Conditions = set.Finish()
-}
-
-// patchStatus writes a status that is another one, in the middle of a pass.
-func (p *pass) patchStatus(ctx context.Context, after *lockstepv1alpha1.LiveConfig) error {
-	if sameStatus(p.config.Status, after.Status) {
-		return nil
-	}
-
-	if err := p.Client.Status().Patch(ctx, after, client.MergeFrom(p.config)); err != nil {
-		return fmt.Errorf("write the status of LiveConfig %s: %w", p.where, err)
-	}
-
-	p.liveConfigs.Put(after)
-	p.configChanged(p.config, after)
-	p.config = after
-
-	return nil
 }
 
 // lookInterval is the time between two looks whether a process has ended that a setting of a store waits for.

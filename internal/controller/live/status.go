@@ -109,6 +109,23 @@ func (p *pass) tell(ctx context.Context, failed error) error {
 	return nil
 }
 
+// patchStatus writes a status that is another one, in the middle of a pass.
+func (p *pass) patchStatus(ctx context.Context, after *lockstepv1alpha1.LiveConfig) error {
+	if sameStatus(p.config.Status, after.Status) {
+		return nil
+	}
+
+	if err := p.Client.Status().Patch(ctx, after, client.MergeFrom(p.config)); err != nil {
+		return fmt.Errorf("write the status of LiveConfig %s: %w", p.where, err)
+	}
+
+	p.liveConfigs.Put(after)
+	p.configChanged(p.config, after)
+	p.config = after
+
+	return nil
+}
+
 // tellFormer has those looked at from whom a setting was taken, once it is on record here: they let go of what they know of
 // it.
 func (p *pass) tellFormer(before, after *lockstepv1alpha1.LiveConfig) {

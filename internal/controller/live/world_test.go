@@ -261,6 +261,55 @@ func (w *world) config(name, what string, condition func(*lockstepv1alpha1.LiveC
 	return expect.Object(w.T, w.client, l, what, condition)
 }
 
+// event waits for an event of the reason whose note has the part.
+func (w *world) event(reason, part string) {
+	w.Helper()
+
+	w.watched(&eventsv1.EventList{}, fmt.Sprintf("an event to say %s: … %s", reason, part), func(o runtime.Object) bool {
+		seen, is := o.(*eventsv1.Event)
+
+		return is && seen.Reason == reason && strings.Contains(seen.Note, part)
+	})
+}
+
+// any waits until one of the LiveConfigs satisfies the condition.
+func (w *world) any(what string, condition func(*lockstepv1alpha1.LiveConfig) bool) {
+	w.Helper()
+
+	w.watched(&lockstepv1alpha1.LiveConfigList{}, "a LiveConfig "+what, func(o runtime.Object) bool {
+		l, is := o.(*lockstepv1alpha1.LiveConfig)
+
+		return is && condition(l)
+	})
+}
+
+// watched waits until one of the objects of a kind satisfies the condition.
+func (w *world) watched(list client.ObjectList, what string, condition func(runtime.Object) bool) {
+	w.Helper()
+
+	events, err := w.client.Watch(w.Context(), list, inNamespace(w.namespace))
+	w.must(err)
+
+	defer events.Stop()
+
+	limit := time.After(expect.Limit)
+
+	for {
+		select {
+		case e, open := <-events.ResultChan():
+			if !open {
+				w.Fatalf("expected %s, and the watch has ended", what)
+			}
+
+			if condition(e.Object) {
+				return
+			}
+		case <-limit:
+			w.Fatalf("expected %s", what)
+		}
+	}
+}
+
 // ready waits until all of a LiveConfig's present spec is in force.
 func (w *world) ready(name string) *lockstepv1alpha1.LiveConfig {
 	w.Helper()
